@@ -1,0 +1,48 @@
+/*
+ * work.h - map and reduce: what a worker does with a unit, and what becomes of the results
+ */
+#ifndef WC_WORK_H
+#define WC_WORK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "count.h"
+#include "plan.h"
+#include "table.h"
+
+struct wc_failure {
+    const char *path; /* the unit's */
+    int error;        /* errno code */
+};
+
+/* What a worker writes for a unit, into shared memory. */
+struct wc_result {
+    struct wc_totals totals;
+    struct wc_table
+        *table; /* the worker's, the same in all its results: complete when all is done */
+    struct wc_failure *failures;
+    size_t failure_count;
+};
+
+/* The task of the map: a const struct wc_unit in, a struct wc_result out. */
+int wc_count_unit(const void *unit, void *ret_result);
+
+/* All results together. */
+struct wc_sum {
+    struct wc_totals totals;
+    struct wc_table *table;
+    uint64_t unreadable;      /* files that could not be read */
+    struct wc_table **merged; /* merged into table, which uses their words */
+    size_t merged_count;
+};
+
+/*
+ * Add up the results and report unreadable files on stderr.  Takes over the results' tables and
+ * failures.  0, or -1: no memory.
+ */
+int wc_reduce(struct wc_sum *sum, struct wc_result *results, size_t count);
+
+void wc_sum_free(struct wc_sum *sum);
+
+#endif

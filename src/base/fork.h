@@ -1,0 +1,17 @@
+/*
+ * base/fork.h: what happens to the library's private state around fork().
+ *
+ * One pthread_atfork registration runs the hooks of all rooms: before the fork in the order of
+ * their registration, after it in reverse, so that private mutexes are taken and given back like
+ * brackets and the child finds them free.
+ */
+#ifndef MP_BASE_FORK_H
+#define MP_BASE_FORK_H
+
+/*
+ * Hooks of one room; any may be NULL.  Each room calls this once (pthread_once) before its private
+ * state is first used.  0 or MP_ENOMEM (more rooms than slots: a defect of the library).
+ */
+int mp__fork_hooks(void (*before)(void), void (*in_parent)(void), void (*in_child)(void));
+
+#endif

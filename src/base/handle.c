@@ -1,0 +1,147 @@
+/* base/handle.c: a hash set of live private objects; open addressing, tombstones by re-insertion. */
+#include "base/handle.h"
+
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "base/fork.h"
+
+struct slot {
+    const void *object; /* NULL: empty */
+    enum mp__handle_kind kind;
+};
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static struct slot *slots; /* capacity is 0 or a power of two, at most half full */
+static size_t capacity, count;
+
+static const char *const nouns[] = {
+    [MP__PROCESS] = "process",
+    [MP__CONNECTION] = "connection",
+    [MP__POOL] = "pool",
+    [MP__ARGS] = "mp_args",
+};
+
+static void
+lock(void)
+{
+    pthread_mutex_lock(&mutex);
+}
+
+static void
+unlock(void)
+{
+    pthread_mutex_unlock(&mutex);
+}
+
+static void
+install(void)
+{
+    mp__fork_hooks(lock, unlock, unlock);
+}
+
+static size_t
+home(const void *object)
+{
+    return (size_t)(((uint64_t)(uintptr_t)object >> 4) * UINT64_C(0x9E3779B97F4A7C15) >> 32) &
+           (capacity - 1);
+}
+
+/* The object's slot, or the empty one where it would go; the table is never full. */
+static struct slot *
+find(const void *object)
+{
+    size_t i = home(object);
+    while (slots[i].object && slots[i].object != object) {
+        i = (i + 1) & (capacity - 1);
+    }
+    return &slots[i];
+}
+
+static bool
+grow(void)
+{
+    struct slot *old = slots;
+    size_t old_capacity = capacity, wanted = capacity ? capacity * 2 : 64;
+    struct slot *fresh = calloc(wanted, sizeof *fresh);
+    if (!fresh) {
+        return false;
+    }
+    slots = fresh;
+    capacity = wanted;
+    for (size_t i = 0; i < old_capacity; i++) {
+        if (old[i].object) {
+            *find(old[i].object) = old[i];
+        }
+    }
+    free(old);
+    return true;
+}
+
+int
+mp__handle_add(const void *object, enum mp__handle_kind kind)
+{
+    pthread_once(&once, install);
+    lock();
+    bool ok = count * 2 < capacity || grow();
+    if (ok) {
+        struct slot *s = find(object);
+        count += s->object == NULL;
+        s->object = object;
+        s->kind = kind;
+    }
+    unlock();
+    return ok ? 0 : mp__error(MP_ENOMEM, "out of memory for a %s", nouns[kind]);
+}
+
+bool
+mp__handle_remove(const void *object, enum mp__handle_kind kind)
+{
+    pthread_once(&once, install);
+    bool found = false;
+    lock();
+    if (object && capacity) {
+        struct slot *s = find(object);
+        found = s->object && s->kind == kind;
+        if (found) {
+            s->object = NULL;
+            count--;
+            /* Those behind it may have been pushed past it: put each of the run in again. */
+            for (size_t i = ((size_t)(s - slots) + 1) & (capacity - 1); slots[i].object;
+                 i = (i + 1) & (capacity - 1)) {
+                struct slot moved = slots[i];
+                slots[i].object = NULL;
+                *find(moved.object) = moved;
+            }
+        }
+    }
+    unlock();
+    return found;
+}
+
+bool
+mp__handle_live(const void *object, enum mp__handle_kind kind)
+{
+    pthread_once(&once, install);
+    bool found = false;
+    lock();
+    if (object && capacity) {
+        struct slot *s = find(object);
+        found = s->object && s->kind == kind;
+    }
+    unlock();
+    return found;
+}
+
+int
+mp__handle_check(const void *object, enum mp__handle_kind kind, const char *call)
+{
+    if (mp__handle_live(object, kind)) {
+        return 0;
+    }
+    return mp__error(MP_EVALUE, "%s: not a live %s (%s)", call, nouns[kind],
+                     object ? "freed, or something else" : "NULL");
+}

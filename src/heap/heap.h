@@ -1,0 +1,69 @@
+/*
+ * heap/heap.h: the family heap for the other rooms.
+ *
+ * Everything here is in the family's one mapping, at one address in every process.
+ */
+#ifndef MP_HEAP_HEAP_H
+#define MP_HEAP_HEAP_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <mp/heap.h>
+
+/*
+ * The first words of every shared object: the tag tells a live one from NULL, a freed one, and
+ * something else.
+ */
+enum mp__tag {
+    MP__TAG_LOCK = 0x4b434f4c, /* "LOCK" */
+    MP__TAG_RLOCK = 0x4b434c52,
+    MP__TAG_VALUE = 0x554c4156,
+    MP__TAG_ARRAY = 0x59415241,
+    MP__TAG_QUEUE = 0x55455551,
+    MP__TAG_POOL = 0x4c4f4f50
+};
+typedef struct mp__head {
+    _Atomic uint32_t tag; /* enum mp__tag; 0 once freed */
+    uint32_t reserved;
+} mp__head;
+
+/* Make this process a member of a family with a heap, if it is not.  0 or an error with text. */
+int mp__heap_join(void);
+
+/* size bytes aligned to align (a power of two, at least 16), or NULL with MP_ENOMEM. */
+void *mp__heap_alloc(size_t size, size_t align);
+
+/*
+ * The same, and in the same step store the block's address in *slot, a word of the heap: a process
+ * killed anywhere in it has done both or neither, so no block is lost.  0 or MP_ENOMEM.
+ */
+int mp__heap_alloc_to(size_t size, size_t align, _Atomic(void *) *slot);
+
+/* Free the block that *slot points to and store `next` there, in one step.  NULL block is fine. */
+void mp__heap_free_from(_Atomic(void *) *slot, void *next);
+
+/* Usable bytes of a live block. */
+size_t mp__heap_block_size(const void *ptr);
+
+/* A zeroed shared object with its tag, aligned to 64; NULL with MP_ENOMEM. */
+void *mp__shared_new(size_t size, enum mp__tag tag);
+
+/* Clear the tag and free.  0; MP_EVALUE when it is not live, text for `call`; NULL is fine. */
+int mp__shared_free(void *object, enum mp__tag tag, const char *call);
+
+/*
+ * Clear the tag: of two that free one object, one gets 0 and then frees its parts and, with
+ * mp_free(), the object.  MP_EVALUE for the other, and for what is not live.
+ */
+int mp__shared_claim(void *object, enum mp__tag tag, const char *call);
+
+/* Whether object is a live one: in the heap, aligned, with this tag. */
+bool mp__shared_live(const void *object, enum mp__tag tag);
+
+/* 0, or MP_EVALUE with the text "call: not a live noun (...)". */
+int mp__shared_check(const void *object, enum mp__tag tag, const char *call);
+
+#endif

@@ -1,0 +1,113 @@
+/* heap/owned.c: waiting for an owned word, and taking it over from the dead. */
+#include "heap/owned.h"
+
+#include <errno.h>
+
+#include "base/error.h"
+
+#define SPINS       100
+#define FIRST_SLICE (2 * MP__MS)
+#define LAST_SLICE  (50 * MP__MS)
+
+/* How long an owner that was seen alive is not asked about again by tries. */
+#define ALIVE_FOR (10 * MP__MS)
+
+static _Atomic uint32_t *
+low_half(_Atomic uint64_t *word)
+{
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    return (_Atomic uint32_t *)word + 1;
+#else
+    return (_Atomic uint32_t *)word;
+#endif
+}
+
+static bool
+take(_Atomic uint64_t *word, uint64_t *seen, uint64_t mine)
+{
+    /* heap.owned.acquire */
+    return atomic_compare_exchange_strong_explicit(word, seen, mine, memory_order_acquire,
+                                                   memory_order_relaxed);
+}
+
+/* Whether the owner in `seen` is dead, for a caller that may ask thousands of times a second. */
+static bool
+dead_owner_by_try(uint64_t seen)
+{
+    static _Thread_local uint64_t alive_word;
+    static _Thread_local int64_t alive_at;
+    int64_t now = mp__plat_now();
+    if (seen == alive_word && now - alive_at < ALIVE_FOR) {
+        return false;
+    }
+    if (mp__owned_owner(seen) != mp__self() && mp__member_dead(mp__owned_owner(seen))) {
+        return true;
+    }
+    alive_word = seen;
+    alive_at = now;
+    return false;
+}
+
+static bool
+spin(_Atomic uint64_t *word, uint64_t mine)
+{
+    for (int i = 0; i < SPINS; i++) {
+        uint64_t seen = atomic_load_explicit(word, memory_order_relaxed);
+        if (seen == 0 && take(word, &seen, mine)) {
+            return true;
+        }
+        if (seen & MP__PLAT_WAITERS) {
+            return false; /* others sleep already: the owner will not be quick */
+        }
+        mp__plat_pause();
+    }
+    return false;
+}
+
+int
+mp__owned_acquire_slow(_Atomic uint64_t *word, uint64_t mine, mp__deadline until)
+{
+    if (until != MP__TRY && spin(word, mine)) {
+        return 0;
+    }
+    int64_t slice = FIRST_SLICE;
+    for (;;) {
+        uint64_t seen = atomic_load_explicit(word, memory_order_relaxed);
+        if (seen == 0 || (seen & MP__PLAT_DIED)) {
+            int status = seen ? MP_OWNER_DIED : 0;
+            /* Others may sleep, and we cannot know: who slept, or took over, keeps the bit. */
+            if (take(word, &seen, until == MP__TRY ? mine : mine | MP__PLAT_WAITERS)) {
+                return status;
+            }
+            continue;
+        }
+        int64_t left = mp__deadline_left(until);
+        if (left == 0) {
+            if (dead_owner_by_try(seen) && take(word, &seen, mine | MP__PLAT_WAITERS)) {
+                return MP_OWNER_DIED;
+            }
+            return MP_ETIMEOUT;
+        }
+        if (!(seen & MP__PLAT_WAITERS)) {
+            if (!atomic_compare_exchange_strong(word, &seen, seen | MP__PLAT_WAITERS)) {
+                continue;
+            }
+            seen |= MP__PLAT_WAITERS;
+        }
+        int status = mp__plat_wait(low_half(word), (uint32_t)seen, left < slice ? left : slice);
+        if (status == -ETIMEDOUT) {
+            slice = slice < LAST_SLICE ? slice * 2 : slice;
+            if (atomic_load_explicit(word, memory_order_relaxed) == seen &&
+                mp__member_dead(mp__owned_owner(seen)) &&
+                take(word, &seen, mine | MP__PLAT_WAITERS)) {
+                return MP_OWNER_DIED;
+            }
+        }
+    }
+}
+
+void
+mp__owned_wake(_Atomic uint64_t *word)
+{
+    mp__plat_wake(low_half(word), 1);
+}

@@ -1,0 +1,220 @@
+/*
+ * platform/platform.h: everything the operating system gives, as one contract.
+ *
+ * Two sides fill it in: linux/ and posix/, chosen by CMake's MP_PLATFORM.  posix/ uses nothing but
+ * POSIX.1-2008 (and mmap's anonymous memory); both pass the same tests.  Files directly in
+ * platform/ are shared by both sides.  A call that fails returns -errno and leaves no text: the
+ * room that asked knows what it was for.  All descriptors are close-on-exec.
+ */
+#ifndef MP_PLATFORM_H
+#define MP_PLATFORM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdatomic.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "base/deadline.h"
+
+/* ---- time, randomness, processors ----------------------------------------------------------- */
+
+/* Monotonic nanoseconds, the same clock in every process. */
+int64_t mp__plat_now(void);
+
+/* Fill buf with unpredictable bytes.  0 or -errno. */
+int mp__plat_random(void *buf, size_t len);
+
+/* Processors in the system and those this process may run on; at least 1. */
+int mp__plat_cpus(void);
+int mp__plat_usable_cpus(void);
+
+/* One spin of a waiting loop. */
+static inline void
+mp__plat_pause(void)
+{
+#if defined __x86_64__ || defined __i386__
+    __builtin_ia32_pause();
+#elif defined __aarch64__
+    __asm__ volatile("isb");
+#endif
+}
+
+/* ---- waiting on a word in shared memory ------------------------------------------------------ */
+
+/*
+ * Sleep while *word is `expected`, for at most ns nanoseconds; spurious returns are normal.
+ * 0 when woken or the word differs, -ETIMEDOUT.  posix/ has no such call across processes that
+ * survives a death, so it naps for growing times and looks again; wakers cost nothing there.
+ */
+int mp__plat_wait(_Atomic uint32_t *word, uint32_t expected, int64_t ns);
+
+/* Wake up to n sleepers of word; how many were woken (posix/: 0, they look by themselves). */
+int mp__plat_wake(_Atomic uint32_t *word, int n);
+
+/*
+ * Tell the kernel, by one store and no call, that this thread is about to take or release the lock
+ * word: if the thread dies while the tid in the low half of *word is its own, the kernel puts
+ * MP__PLAT_DIED in the place of the tid (MP__PLAT_WAITERS stays) and wakes one sleeper; if the low
+ * half is 0 then, it only wakes one.  NULL when done.  One word at a time per thread.  Only a hint
+ * that shortens recovery: posix/ and systems without it do nothing.
+ */
+void mp__plat_dying_hint(_Atomic uint64_t *word);
+#define MP__PLAT_DIED    UINT32_C(0x40000000)
+#define MP__PLAT_WAITERS UINT32_C(0x80000000)
+#define MP__PLAT_TID     UINT32_C(0x3fffffff)
+
+/* Drop what is cached of this thread (its number, its hint); the child of a fork must call it. */
+void mp__plat_forget_thread(void);
+
+/* ---- identity and liveness ------------------------------------------------------------------- */
+
+/* The thread's number, unique in the system (linux/) or in the process (posix/); not 0. */
+uint32_t mp__plat_tid(void);
+
+/* When the process started, in units of the system, cut to 32 bits; 0 when that cannot be told. */
+uint32_t mp__plat_start_time(pid_t pid);
+
+/*
+ * Whether the process pid, which started at start (0: unknown), has ended.  A zombie has ended.
+ * lock_fd and lock_byte name the record lock it holds since mp__plat_hold(); linux/ does not use
+ * them, it asks /proc; posix/ asks for the lock, which the kernel drops with the process, so a
+ * process that has not called mp__plat_hold() yet has ended there.  lock_fd < 0: kill() has to do.
+ */
+bool mp__plat_process_ended(pid_t pid, uint32_t start, int lock_fd, off_t lock_byte);
+
+/*
+ * Hold, as this process, the record lock on one byte of fd until the process ends. 0 or -errno
+ * (-EAGAIN: another process holds it).  A forked child does not inherit it.  posix/: the system
+ * drops the locks of a process as soon as it closes any descriptor of that file, so a member keeps
+ * all of its descriptors of it open.  linux/, and lock_fd < 0: nothing to do.
+ */
+int mp__plat_hold(int lock_fd, off_t lock_byte);
+
+/* Drop it again. */
+void mp__plat_drop(int lock_fd, off_t lock_byte);
+
+/* ---- shared memory --------------------------------------------------------------------------- */
+
+/*
+ * An anonymous shared file of size bytes, sparse, sealed against changes of its size where the
+ * system can.  The descriptor, or -errno (-EFBIG, -ENOMEM: try smaller).
+ */
+int mp__plat_shm_create(size_t size);
+
+/*
+ * Have the system back pages [offset, offset + len) now.  0, or -errno (-ENOSPC, -ENOMEM); some of
+ * the pages may be backed then.  What the pages hold is kept.
+ */
+int mp__plat_shm_reserve(int fd, void *base, size_t offset, size_t len);
+
+/* Give whole pages [offset, offset + len) back; they read as zero.  0, -ENOTSUP, -errno. */
+int mp__plat_shm_discard(int fd, void *base, size_t offset, size_t len);
+
+/* Bytes the system holds for the file; 0 when unknown. */
+size_t mp__plat_shm_committed(int fd);
+
+/*
+ * Map the file at exactly `at`, or anywhere with at NULL; never over another mapping.  fd -1: an
+ * anonymous shared mapping, inherited by fork only.  MAP_FAILED with errno: EEXIST when the place
+ * is taken.  linux/ keeps the mapping out of core dumps: dumping a sparse file fills its holes.
+ */
+void *mp__plat_map(int fd, void *at, size_t size);
+
+/* ---- descriptors ----------------------------------------------------------------------------- */
+
+int mp__plat_pipe(int ret_fds[2]);
+int mp__plat_socketpair(int ret_fds[2]); /* AF_UNIX stream */
+
+/*
+ * Write all of the vector, whatever the descriptor is; EINTR is retried, SIGPIPE never shows, a
+ * non-blocking descriptor is waited for.  The vector is changed.  0 or -errno.
+ */
+int mp__plat_write_all(int fd, struct iovec *iov, int count);
+
+/*
+ * Read exactly len bytes unless the file ends; EINTR is retried.  The number of bytes read,
+ * less than len only at the end of the file, or -errno.
+ */
+ssize_t mp__plat_read_all(int fd, void *buf, size_t len);
+
+/* Wait until fd is readable or at its end.  1, 0 when the deadline passed, -errno. */
+int mp__plat_poll_in(int fd, mp__deadline until);
+
+/*
+ * One message of len bytes (at least 1) with n descriptors, at most MP__PLAT_MOST_FDS, over a
+ * stream socket.  0 or -errno.
+ */
+#define MP__PLAT_MOST_FDS 253
+int mp__plat_send_fds(int sock, const void *data, size_t len, const int *fds, int n);
+
+/*
+ * Receive len bytes and the descriptors that came with them, at most *n; *n becomes their number;
+ * more than that are closed.  0; -ENODATA when the other side is closed; -errno (-EMFILE: no room
+ * for all of them here; the bytes are read).  After an error no descriptor is left, *n is 0.
+ */
+int mp__plat_recv_fds(int sock, void *data, size_t len, int *fds, int *n);
+
+/* ---- processes ------------------------------------------------------------------------------- */
+
+/*
+ * A descriptor that is readable once the child pid, not yet reaped, has ended; or -ENOTSUP, and
+ * the caller uses a pipe that the child holds.
+ */
+int mp__plat_pidfd(pid_t pid);
+
+/*
+ * Run the program at path with its standard descriptors, `keep` as descriptor 3, and no other;
+ * default signals, empty mask.  A standard descriptor that is closed here, or that is `keep`
+ * itself, is closed there.  0 and *ret_pid, or -errno.
+ */
+int mp__plat_spawn(const char *path, char *const argv[], char *const envp[], int keep,
+                   pid_t *ret_pid);
+
+/*
+ * Where this program's image can be run from again; buf is filled.  0 or -errno.  argv0 may be
+ * NULL on linux/.  posix/ also notes the file's identity, for the build in function references.
+ */
+int mp__plat_executable(const char *argv0, char *buf, size_t size);
+
+/*
+ * Ask for SIGKILL when the parent ends; 0, or -ENOTSUP.  To linux/ the parent is the THREAD that
+ * made this process: the signal comes at its end.  A parent that is gone already sends nothing.
+ */
+int mp__plat_die_with_parent(void);
+
+/* ---- functions across images ------------------------------------------------------------------ */
+
+#define MP__PLAT_MODULE_BYTES 256
+#define MP__PLAT_BUILD_BYTES  32
+
+/* A function as a place in a module, the same in every run of one build. */
+typedef struct mp__plat_funcref {
+    uint64_t offset;    /* from the module's load base */
+    uint32_t build_len; /* 0: the build could not be told, so is not checked */
+    unsigned char build[MP__PLAT_BUILD_BYTES];
+    char module[MP__PLAT_MODULE_BYTES]; /* "" for the program itself, else a path */
+} mp__plat_funcref;
+
+/*
+ * An address in the program itself, the same code in every run (mp_freeze_support's caller): posix/
+ * cannot ask for load bases and counts offsets from it.  The first call counts; linux/ ignores it.
+ */
+void mp__plat_func_anchor(uintptr_t address_in_main_program);
+
+/*
+ * Where the code at address is.  0; -ENOENT: in no module that is loaded (posix/: no anchor yet);
+ * -EFAULT: not code; -ENAMETOOLONG.  posix/ takes every address for one of the program's functions
+ * and cannot check that it is code.
+ */
+int mp__plat_func_to_ref(uintptr_t address, mp__plat_funcref *ret);
+
+/*
+ * The address of the place.  0; -ENOENT (module not loaded, not to be loaded); -ESTALE (another
+ * build, as far as both sides could tell theirs); -EFAULT (the place is not code; posix/ cannot
+ * tell).
+ */
+int mp__plat_func_from_ref(const mp__plat_funcref *ref, uintptr_t *ret_address);
+
+#endif

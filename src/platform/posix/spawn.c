@@ -1,0 +1,13 @@
+/*
+ * platform/posix/spawn.c: closing what a started program must not inherit.
+ *
+ * One close action for each descriptor that is open now; what another thread opens meanwhile slips
+ * through if it is not close-on-exec.
+ */
+#include "platform/common.h"
+
+int
+mp__plat_spawn_closes(posix_spawn_file_actions_t *actions)
+{
+    return mp__plat_spawn_close_below_bound(actions);
+}

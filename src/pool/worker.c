@@ -1,0 +1,231 @@
+/* pool/worker.c: the worker's side: wait for a job, claim chunks, run them. */
+#include "pool/job.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "object/object.h"
+#include "sync/handles.h"
+#include "sync/park.h"
+
+void
+mp__job_fail(struct mp__job *job, int code, size_t item, const char *text)
+{
+    uint32_t none = 0;
+    if (atomic_compare_exchange_strong(&job->failed, &none, 1)) {
+        job->code = code;
+        job->failed_item = item;
+        snprintf(job->text, sizeof job->text, "%s", text);
+        atomic_store_explicit(&job->failed, 2, memory_order_release);
+    }
+}
+
+/* The text of a failure with this code that this process noted, else the code's own. */
+static const char *
+text_of(int code)
+{
+    return mp_last_error() == code && *mp_last_error_text() ? mp_last_error_text()
+                                                            : mp_strerror(code);
+}
+
+/* ---- tasks ----------------------------------------------------------------------------------- */
+
+/* Run the task on item i, a value, and store its pickled result.  0 or the task's error. */
+static int
+run_object(struct mp__job *job, mp_task task, size_t i)
+{
+    mp_obj item, result;
+    const unsigned char *data = job->in + job->in_at[i];
+    int status = mp__obj_load(data, job->in_at[i + 1] - job->in_at[i], &mp__family_handles, &item);
+    if (status < 0) {
+        mp__job_fail(job, status, i, mp_last_error_text());
+        return status;
+    }
+    result = task(item);
+    mp_obj_free(item);
+    void *pickle = NULL;
+    size_t len = 0;
+    if (mp_obj_kind(result) == MP_KIND_ERROR) {
+        status = mp_error_code(result);
+        mp__job_fail(job, status, i, mp_error_message(result));
+    } else {
+        status = mp__obj_dump(result, &mp__family_handles, &pickle, &len);
+        if (status == 0) {
+            status = mp__heap_alloc_to(sizeof(struct mp__result) + len, 16, &job->results[i]);
+        }
+        if (status < 0) {
+            mp__job_fail(job, status, i, text_of(status));
+        }
+    }
+    if (status == 0) {
+        struct mp__result *r = atomic_load_explicit(&job->results[i], memory_order_relaxed);
+        r->len = len;
+        memcpy(r->data, pickle, len);
+    }
+    free(pickle);
+    mp_obj_free(result);
+    return status;
+}
+
+static int
+run_element(struct mp__job *job, mp_array_task task, size_t i)
+{
+    int status = task(job->in + i * job->in_size, job->out + i * job->out_size);
+    if (status != 0) {
+        char text[160];
+        int code = status < 0 ? status : MP_ETASK;
+        snprintf(text, sizeof text, "the task returned %d", status);
+        mp__job_fail(job, code, i,
+                     status < 0 && mp_last_error() == status ? mp_last_error_text() : text);
+    }
+    return status;
+}
+
+static void
+run_chunk(struct mp__job *job, mp__func task, uint32_t chunk)
+{
+    size_t i = chunk * job->chunksize;
+    size_t end = i + job->chunksize < job->count ? i + job->chunksize : job->count;
+    int status = 0;
+    for (; i < end && status == 0; i++) { /* an error ends its own chunk, as in Python */
+        status = job->kind == MP__JOB_OBJECTS ? run_object(job, (mp_task)task, i)
+                                              : run_element(job, (mp_array_task)task, i);
+    }
+}
+
+/* ---- chunks ---------------------------------------------------------------------------------- */
+
+/* A chunk of our own, or UINT32_MAX when none is free. */
+static uint32_t
+claim(struct mp__job *job, uint32_t me)
+{
+    for (;;) {
+        uint32_t c = atomic_fetch_add_explicit(&job->next, 1, memory_order_relaxed);
+        bool hint_is_used_up = c >= job->chunks;
+        if (hint_is_used_up) {
+            /* One whose taker died between the hint and the claim would be left over: look. */
+            for (c = 0; c < job->chunks && atomic_load_explicit(&job->chunk[c],
+                                                                memory_order_relaxed) != 0;
+                 c++) {
+            }
+            if (c == job->chunks) {
+                return UINT32_MAX;
+            }
+        }
+        uint32_t none = MP__CHUNK_FREE;
+        if (atomic_compare_exchange_strong(&job->chunk[c], &none, me)) { /* pool.chunk.claim */
+            return c;
+        }
+    }
+}
+
+static void
+finish_chunk(struct mp__team *team, struct mp__job *job, uint32_t chunk)
+{
+    atomic_store_explicit(&job->chunk[chunk], MP__CHUNK_DONE,
+                          memory_order_release); /* pool.chunk.done */
+    if (atomic_fetch_add(&job->finished, 1) + 1 == job->chunks) {
+        mp__park_wake_all(&team->done_waiters, &team->done_event);
+    }
+}
+
+/* The task's address here; looked up when it is another than last time. */
+static int
+find_task(const struct mp__job *job, mp__func *ret)
+{
+    static mp__funcref known;
+    static mp__func address;
+    if (!address || memcmp(&known, &job->task, sizeof known) != 0) {
+        int status = mp__funcref_find(&job->task, &address);
+        if (status < 0) {
+            address = NULL;
+            return status;
+        }
+        known = job->task;
+    }
+    *ret = address;
+    return 0;
+}
+
+static void
+work(struct mp__team *team, struct mp__job *job)
+{
+    uint32_t me = mp__self(), chunk;
+    mp__func task = NULL;
+    int status = find_task(job, &task);
+    while (atomic_load_explicit(&team->state, memory_order_relaxed) != MP__TEAM_TERMINATED &&
+           (chunk = claim(job, me)) != UINT32_MAX) {
+        if (status == 0) {
+            run_chunk(job, task, chunk);
+        } else {
+            mp__job_fail(job, status, chunk * job->chunksize, mp_last_error_text());
+        }
+        finish_chunk(team, job, chunk);
+    }
+}
+
+/* ---- the loop -------------------------------------------------------------------------------- */
+
+/* Work on the team's job, if there is one; the address of the job it was, to tell it from the next. */
+static void
+look_for_work(struct mp__team *team, struct mp__team_row *row)
+{
+    struct mp__job *job = atomic_load(&team->job);
+    if (job) {
+        atomic_store(&row->job, job);
+        if (atomic_load(&team->job) == job) {
+            work(team, job);
+        }
+        atomic_store(&row->job, NULL);
+        mp__park_wake_all(&team->done_waiters, &team->done_event);
+    }
+}
+
+static int
+initialize(struct mp__team *team, struct mp__team_row *row, mp_obj initargs)
+{
+    mp__func initializer;
+    int status = mp__funcref_find(&team->initializer, &initializer);
+    if (status == 0 && initializer) {
+        mp_args *args = mp__args_from_tuple(mp_obj_ref(initargs));
+        status = args ? ((mp_initializer)initializer)(args) : MP_ENOMEM;
+        mp_args_free(args);
+    }
+    if (status >= 0) {
+        atomic_store(&row->ready, 1);
+    }
+    return status;
+}
+
+int
+mp__pool_worker(const mp_args *args)
+{
+    struct mp__team *team = mp_as_handle(mp_args_item(args, 0), MP_HANDLE_POINTER);
+    struct mp__team_row *row = &team->row[mp_as_int(mp_args_item(args, 1))];
+    int status = initialize(team, row, mp_args_item(args, 2));
+    if (status < 0) {
+        return status;
+    }
+    for (;;) {
+        uint32_t seen = atomic_load(&team->work_event);
+        look_for_work(team, row);
+        if (atomic_load(&team->state) != MP__TEAM_OPEN) {
+            return 0;
+        }
+        for (int i = 0; i < MP__SPINS && atomic_load(&team->work_event) == seen; i++) {
+            mp__plat_pause();
+        }
+        mp__park_register(&team->work_waiters);
+        if (atomic_load(&team->work_event) == seen) {
+            mp__park(&team->work_event, seen, MP__NEVER);
+        }
+        if (atomic_load(&team->work_event) == seen) {
+            mp__park_unregister(&team->work_waiters);
+            if (mp__member_dead(team->owner)) {
+                return 0; /* nobody will ever ask again */
+            }
+        }
+    }
+}

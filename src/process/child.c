@@ -1,0 +1,224 @@
+/*
+ * process/child.c: the life of a child, and this process's own object.
+ *
+ * Whatever started it, a child takes its name, gives up its parent's standard input, runs its
+ * target, ends its own children, flushes, leaves the family, and exits by _exit: handlers that its
+ * parent registered are the parent's.
+ */
+#include "process/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/handle.h"
+#include "heap/family.h"
+#include "heap/member.h"
+#include "object/object.h"
+#include "platform/platform.h"
+#include "process/launch.h"
+
+static mp_process main_process = {
+    .state = MP__STARTED,
+    .name = (char *)(uintptr_t) "MainProcess", /* never freed: see is_self() */
+    .identity = (char *)(uintptr_t) "",
+    .sentinel = -1,
+    .start_pipe = -1,
+};
+static mp_process *self = &main_process;
+static mp_process *parent; /* NULL in the main process */
+static bool is_child;      /* started by the library */
+static char **program_argv;
+
+mp_process *
+mp__process_self(void)
+{
+    return self;
+}
+
+mp_process *
+mp_current_process(void)
+{
+    if (!mp__handle_live(self, MP__PROCESS)) {
+        mp__handle_add(self, MP__PROCESS);
+    }
+    if (self == &main_process) {
+        self->owner = self->pid = getpid();
+    }
+    return self;
+}
+
+mp_process *
+mp_parent_process(void)
+{
+    return parent;
+}
+
+char **
+mp__program_argv(void)
+{
+    return program_argv;
+}
+
+/* ---- ending ---------------------------------------------------------------------------------- */
+
+static MP_NORETURN_ATTR void
+finish(int code)
+{
+    mp__process_shutdown();
+    fflush(stdout);
+    fflush(stderr);
+    _exit(code & 0xff);
+}
+
+void
+mp_exit(int code)
+{
+    if (is_child) {
+        finish(code);
+    }
+    exit(code);
+}
+
+/* As Python's traceback of an uncaught exception, cut down to its first and last line. */
+static void
+report(const char *text)
+{
+    fflush(stdout);
+    fprintf(stderr, "Process %s:\n%s\n", self->name, text);
+}
+
+void
+mp_fail(const char *format, ...)
+{
+    char text[1024];
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(text, sizeof text, format, ap);
+    va_end(ap);
+    report(text);
+    mp_exit(1);
+}
+
+/* A negative MP_E code as result of a target is an uncaught exception. */
+static int
+exit_code_of(int result)
+{
+    if (result > -20000 || *mp_err_name(result) == '\0') {
+        return result;
+    }
+    char text[700];
+    const char *detail = mp_last_error() == result ? mp_last_error_text() : "";
+    snprintf(text, sizeof text, "%s: %s", mp_err_name(result),
+             *detail ? detail : mp_strerror(result));
+    report(text);
+    return 1;
+}
+
+/* The arguments do not fit the target's variables: mp_args_get() ends the child. */
+static void
+exit_for_args(int code)
+{
+    (void)code;
+    finish(exit_code_of(mp_last_error()));
+}
+
+/* ---- beginning ------------------------------------------------------------------------------- */
+
+static void
+give_up_stdin(void)
+{
+    int fd = open("/dev/null", O_RDONLY);
+    if (fd > 0) {
+        dup2(fd, 0);
+        close(fd);
+    }
+}
+
+static mp_process *
+describe_parent(const struct mp__birth *birth)
+{
+    mp_process *p = calloc(1, sizeof *p);
+    if (p) {
+        p->state = MP__STARTED;
+        p->foreign = true;
+        p->pid = birth->parent_pid;
+        p->name = (char *)(uintptr_t)birth->parent_name;
+        p->sentinel = p->start_pipe = -1;
+        mp__handle_add(p, MP__PROCESS);
+    }
+    return p;
+}
+
+void
+mp__child_main(mp_process *p, const struct mp__birth *birth)
+{
+    is_child = true;
+    self = p;
+    p->owner = p->pid = getpid();
+    p->state = MP__STARTED;
+    parent = describe_parent(birth);
+    mp__args_exit_hook = exit_for_args;
+    mp__context_pin(birth->method);
+    if (p->daemon && birth->parent_is_os_parent && birth->parent_main_thread) {
+        /* The system counts the thread that forked as the parent: ask only when that is the first
+           thread, which lives as long as its process. */
+        mp__plat_die_with_parent();
+        if (getppid() != birth->parent_pid) {
+            _exit(1); /* it died before we asked */
+        }
+    }
+    give_up_stdin();
+    mp__self(); /* take a slot in the family's table */
+    finish(p->target ? exit_code_of(p->target(p->args)) : 0);
+}
+
+/* ---- mp_freeze_support ----------------------------------------------------------------------- */
+
+/* The hello that spawn sent on descriptor 3; whatever goes wrong is answered there. */
+static MP_NORETURN_ATTR void
+be_spawned(int sock)
+{
+    struct mp__hello hello;
+    int fds[MP__LAUNCH_FDS + 1], count = MP__LAUNCH_FDS + 1;
+    if (mp__plat_recv_fds(sock, &hello, sizeof hello, fds, &count) < 0 ||
+        hello.magic != MP__HELLO_MAGIC || count < 1) {
+        _exit(1); /* the parent is gone */
+    }
+    int status = mp__heap_adopt(fds[0], hello.heap_base, hello.heap_size);
+    if (status < 0) {
+        mp__launch_answer(sock, status);
+        _exit(1);
+    }
+    if (mp__process_init() < 0) {
+        mp__launch_answer(sock, MP_ENOMEM);
+        _exit(1);
+    }
+    if (hello.kind == MP__HELLO_SERVER) {
+        mp__launch_answer(sock, 0);
+        mp__forkserver_main(sock);
+    }
+    mp__launch_run((const void *)(uintptr_t)hello.block, fds + 1, count - 1, sock, true);
+}
+
+void
+mp_freeze_support(int argc, char **argv)
+{
+    (void)argc;
+    program_argv = argv;
+#if defined __GNUC__
+    mp__plat_func_anchor((uintptr_t)__builtin_return_address(0));
+#endif
+    struct stat st;
+    if (getenv(MP__CHILD_ENV) && fstat(MP__CHILD_FD, &st) == 0 && S_ISSOCK(st.st_mode)) {
+        unsetenv(MP__CHILD_ENV);
+        /* Close on exec: what this child runs has no business with it. */
+        fcntl(MP__CHILD_FD, F_SETFD, FD_CLOEXEC);
+        be_spawned(MP__CHILD_FD);
+    }
+}

@@ -1,0 +1,143 @@
+/* process/context.c: start methods, the global choice among them, and contexts. */
+#include <mp/context.h>
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/fork.h"
+#include "platform/platform.h"
+#include "process/process.h"
+
+static const mp_context contexts[] = {
+    {"fork", "ForkProcess", &mp__popen_fork},
+    {"spawn", "SpawnProcess", &mp__popen_spawn},
+    {"forkserver", "ForkServerProcess", &mp__popen_forkserver},
+};
+#define METHODS (sizeof contexts / sizeof *contexts)
+
+static _Atomic(const mp_context *) chosen; /* NULL: not chosen yet */
+
+static const mp_context *
+find(const char *method)
+{
+    for (size_t i = 0; i < METHODS; i++) {
+        if (strcmp(contexts[i].name, method) == 0) {
+            return &contexts[i];
+        }
+    }
+    return NULL;
+}
+
+static const mp_context *
+default_context(void)
+{
+    /* Read once: a program that changes its environment must not change our mind. */
+    static _Atomic(const mp_context *) found;
+    const mp_context *c = atomic_load(&found);
+    if (!c) {
+        const char *wish = getenv("MP_START_METHOD");
+        c = wish ? find(wish) : NULL;
+        c = c ? c : &contexts[0];
+        atomic_store(&found, c);
+    }
+    return c;
+}
+
+static int
+no_such_method(const char *call, const char *method)
+{
+    return mp__error(MP_EVALUE, "%s: no start method '%s'; there are fork, spawn and forkserver",
+                     call, method);
+}
+
+const mp_context *
+mp__context_in_use(void)
+{
+    const mp_context *none = NULL, *c = default_context();
+    return atomic_compare_exchange_strong(&chosen, &none, c) ? c : none;
+}
+
+void
+mp__context_pin(const char *method)
+{
+    atomic_store(&chosen, find(method));
+}
+
+const mp_context *
+mp_get_context(const char *method)
+{
+    if (!method) {
+        return mp__context_in_use();
+    }
+    const mp_context *c = find(method);
+    if (!c) {
+        no_such_method("mp_get_context", method);
+    }
+    return c;
+}
+
+const char *
+mp_get_start_method(bool allow_none)
+{
+    const mp_context *c = atomic_load(&chosen);
+    if (!c && !allow_none) {
+        c = mp__context_in_use();
+    }
+    return c ? c->name : NULL;
+}
+
+int
+mp_set_start_method(const char *method, bool force)
+{
+    const mp_context *wanted = method ? find(method) : force ? NULL : default_context();
+    if (method && !wanted) {
+        return no_such_method("mp_set_start_method", method);
+    }
+    if (force) {
+        atomic_store(&chosen, wanted);
+        return 0;
+    }
+    const mp_context *now = NULL;
+    if (!atomic_compare_exchange_strong(&chosen, &now, wanted)) {
+        return mp__error(MP_ERUNTIME,
+                         "mp_set_start_method: the start method is chosen already: %s", now->name);
+    }
+    return 0;
+}
+
+const char *const *
+mp_get_all_start_methods(void)
+{
+    static const char *const orders[METHODS][METHODS + 1] = {
+        {"fork", "spawn", "forkserver", NULL},
+        {"spawn", "fork", "forkserver", NULL},
+        {"forkserver", "fork", "spawn", NULL},
+    };
+    return orders[default_context() - contexts];
+}
+
+const char *
+mp_default_start_method(void)
+{
+    return default_context()->name;
+}
+
+const char *
+mp_context_get_start_method(const mp_context *ctx)
+{
+    return ctx ? ctx->name : mp_get_start_method(false);
+}
+
+int
+mp_cpu_count(void)
+{
+    return mp__plat_cpus();
+}
+
+int
+mp_usable_cpu_count(void)
+{
+    return mp__plat_usable_cpus();
+}

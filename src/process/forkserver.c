@@ -1,0 +1,189 @@
+/*
+ * process/forkserver.c: the server that forks children on request.
+ *
+ * A process of its own, spawned from the program's image, with one thread and nothing but the heap
+ * and one socket; so its forks are quick and safe whatever its client's size and threads.
+ *
+ * Waiting   pselect on the socket, with SIGCHLD let through only there, so no end is missed
+ * Death     of the client: the socket ends; daemons it had are ended, the others go on, and the
+ *           server exits.  Of a child: its wait status goes to the client by the child's pipe.
+ * Fork      a child closes the socket and the pipes of its siblings
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/select.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "heap/member.h"
+#include "platform/platform.h"
+#include "process/launch.h"
+
+struct served {
+    pid_t pid; /* 0: free */
+    int status_fd;
+    bool daemon;
+};
+static struct served *table;
+static size_t table_size;
+
+static struct served *
+free_row(void)
+{
+    for (size_t i = 0; i < table_size; i++) {
+        if (table[i].pid == 0) {
+            return &table[i];
+        }
+    }
+    size_t wanted = table_size ? table_size * 2 : 32;
+    struct served *more = realloc(table, wanted * sizeof *more);
+    if (!more) {
+        return NULL;
+    }
+    memset(more + table_size, 0, (wanted - table_size) * sizeof *more);
+    struct served *row = more + table_size;
+    table = more;
+    table_size = wanted;
+    return row;
+}
+
+static void
+on_sigchld(int signal_number)
+{
+    (void)signal_number; /* it only ends the wait */
+}
+
+/* Tell the clients of all children that have ended. */
+static void
+reap(void)
+{
+    siginfo_t info;
+    for (;;) {
+        info.si_pid = 0;
+        if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0) {
+            return;
+        }
+        int status = 0;
+        mp__member_reaped(info.si_pid); /* while the pid is still its */
+        pid_t pid = waitpid(info.si_pid, &status, 0);
+        for (size_t i = 0; i < table_size; i++) {
+            if (table[i].pid == pid) {
+                struct iovec iov = {&status, sizeof status};
+                mp__plat_write_all(table[i].status_fd, &iov, 1);
+                close(table[i].status_fd);
+                table[i].pid = 0;
+            }
+        }
+    }
+}
+
+static MP_NORETURN_ATTR void
+in_child(const struct mp__hello *hello, int sock, const int *fds, int count,
+         const sigset_t *inherited)
+{
+    close(sock);
+    for (size_t i = 0; i < table_size; i++) {
+        if (table[i].pid != 0) {
+            close(table[i].status_fd);
+        }
+    }
+    free(table);
+    signal(SIGCHLD, SIG_DFL);
+    signal(SIGINT, SIG_DFL);
+    sigprocmask(SIG_SETMASK, inherited, NULL);
+    mp__launch_run((const void *)(uintptr_t)hello->block, fds + 1, count - 1, fds[0], false);
+}
+
+/* A request without memory or process for it: answer on the pipe that came with it. */
+static void
+refuse(int status_fd, int err)
+{
+    mp__launch_answer(status_fd, mp__error_os(err, "the forkserver cannot fork"));
+}
+
+static void
+start_child(const struct mp__hello *hello, int sock, const int *fds, int count,
+            const sigset_t *inherited)
+{
+    struct served *row = free_row();
+    pid_t pid = row ? fork() : -1;
+    if (pid == 0) {
+        in_child(hello, sock, fds, count, inherited);
+    }
+    if (pid < 0) {
+        refuse(fds[0], row ? errno : ENOMEM);
+        close(fds[0]);
+    } else {
+        row->pid = pid;
+        row->status_fd = fds[0];
+        row->daemon = hello->daemon != 0;
+    }
+    for (int i = 1; i < count; i++) {
+        close(fds[i]);
+    }
+}
+
+static void
+signal_child(const struct mp__hello *hello)
+{
+    for (size_t i = 0; i < table_size; i++) {
+        if (table[i].pid == hello->pid && hello->pid > 0) {
+            kill(hello->pid, hello->signal);
+        }
+    }
+}
+
+static MP_NORETURN_ATTR void
+client_is_gone(void)
+{
+    for (size_t i = 0; i < table_size; i++) {
+        if (table[i].pid != 0 && table[i].daemon) {
+            kill(table[i].pid, SIGTERM);
+        }
+    }
+    _exit(0);
+}
+
+static void
+serve_one(int sock, const sigset_t *inherited)
+{
+    struct mp__hello hello;
+    int fds[MP__LAUNCH_FDS + 1], count = MP__LAUNCH_FDS + 1;
+    int status = mp__plat_recv_fds(sock, &hello, sizeof hello, fds, &count);
+    if (status < 0 || hello.magic != MP__HELLO_MAGIC) {
+        client_is_gone();
+    }
+    if (hello.kind == MP__HELLO_CHILD && count > 0) {
+        start_child(&hello, sock, fds, count, inherited);
+    } else if (hello.kind == MP__HELLO_SIGNAL) {
+        signal_child(&hello);
+    }
+}
+
+void
+mp__forkserver_main(int sock)
+{
+    sigset_t blocked, inherited;
+    struct sigaction sa;
+    memset(&sa, 0, sizeof sa);
+    sigemptyset(&sa.sa_mask);
+    sa.sa_handler = on_sigchld;
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &blocked, &inherited);
+    sigaction(SIGCHLD, &sa, NULL);
+    signal(SIGINT, SIG_IGN); /* an interrupt from the terminal is for the children */
+    for (;;) {
+        fd_set set;
+        FD_ZERO(&set);
+        FD_SET(sock, &set);
+        int ready = pselect(sock + 1, &set, NULL, NULL, NULL, &inherited);
+        reap();
+        if (ready > 0) {
+            serve_one(sock, &inherited);
+        }
+    }
+}

@@ -1,0 +1,55 @@
+/* process/funcref.c: functions to places in the program, and back. */
+#include "process/funcref.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/error.h"
+
+int
+mp__funcref_make(mp__func f, mp__funcref *ret)
+{
+    memset(ret, 0, sizeof *ret);
+    if (!f) {
+        ret->null = 1;
+        return 0;
+    }
+    int status = mp__plat_func_to_ref((uintptr_t)f, &ret->place);
+    if (status < 0) {
+        return mp__error(MP_ENOTSUP,
+                         "the function at %p is in no module of this program (made at run time?), "
+                         "so only the start method fork can run it",
+                         (void *)(uintptr_t)f);
+    }
+    return 0;
+}
+
+int
+mp__funcref_find(const mp__funcref *ref, mp__func *ret)
+{
+    *ret = NULL;
+    if (ref->null) {
+        return 0;
+    }
+    uintptr_t address;
+    int status = mp__plat_func_from_ref(&ref->place, &address);
+    const char *module = ref->place.module[0] ? ref->place.module : "the program";
+    switch (status) {
+    case 0:
+        *ret = (mp__func)address;
+        return 0;
+    case -ENOENT:
+        return mp__error(MP_ERUNTIME, "%s, which has the target function, is not loaded here",
+                         module);
+    case -ESTALE:
+        return mp__error(MP_ERUNTIME,
+                         "%s is another build here than in the process that sent the function: it "
+                         "was replaced meanwhile, or mp_set_executable() names another program",
+                         module);
+    case -EFAULT:
+        return mp__error(MP_ERUNTIME, "offset %#llx of %s is not code",
+                         (unsigned long long)ref->place.offset, module);
+    default:
+        return mp__error_os(-status, "finding the target function in %s", module);
+    }
+}

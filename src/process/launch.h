@@ -1,0 +1,80 @@
+/*
+ * process/launch.h: what a spawned or served child is sent, and what it answers.
+ *
+ * The launch block lies in the family's heap: everything about the child but descriptors.  The
+ * hello, a small fixed message over a socket, carries the descriptors and says where heap and block
+ * are.  The answer tells whether the child has joined the family and found its target, so that
+ * mp_process_start() returns the real reason when it has not.
+ */
+#ifndef MP_PROCESS_LAUNCH_H
+#define MP_PROCESS_LAUNCH_H
+
+#include <stdint.h>
+
+#include "process/process.h"
+
+/* Descriptors that one hello carries at most; the kernel's limit for one message is 253. */
+#define MP__LAUNCH_FDS 250
+
+enum mp__hello_kind {
+    MP__HELLO_CHILD = 1,  /* be this child */
+    MP__HELLO_SERVER = 2, /* be the forkserver */
+    MP__HELLO_SIGNAL = 3  /* to the forkserver: signal a child of yours */
+};
+
+#define MP__HELLO_MAGIC UINT32_C(0x6c6d7031)
+
+struct mp__hello {
+    uint32_t magic;
+    uint16_t kind;
+    uint16_t daemon; /* of MP__HELLO_CHILD to the forkserver */
+    uint64_t heap_base, heap_size;
+    uint64_t block;       /* address of the launch block */
+    int32_t pid, signal;  /* MP__HELLO_SIGNAL */
+};
+
+struct mp__answer {
+    int32_t status; /* 0 or why not */
+    int32_t pid;
+    char text[248];
+};
+
+/* A launch block and the descriptors that belong to it. */
+struct mp__launch {
+    void *block;
+    int fds[MP__LAUNCH_FDS]; /* borrowed */
+    int fd_count;
+};
+
+/* Describe p for a child of `method`.  0 or an error with text. */
+int mp__launch_make(mp_process *p, const char *method, struct mp__launch *ret);
+void mp__launch_done(struct mp__launch *l);
+
+/*
+ * In the child: be what the block describes.  Answers on answer_fd, closes it, and runs; or
+ * answers what is wrong and exits.  fds are the block's, owned by the child from now on.
+ */
+void mp__launch_run(const void *block, const int *fds, int fd_count, int answer_fd,
+                    bool parent_is_os_parent) MP_NORETURN_ATTR;
+
+/* Read the child's answer: its status with its text as last error.  -EPIPE when it ended first. */
+int mp__launch_await(int fd, mp__deadline until, struct mp__answer *ret);
+
+/* Send an answer of this process with this status and the last error's text. */
+void mp__launch_answer(int fd, int status);
+
+/* How long a child may take from exec to mp_freeze_support(). */
+#define MP__LAUNCH_PATIENCE (60 * MP__S)
+
+/*
+ * popen_spawn.c: run this program's image anew and send it a hello of `kind` with the heap and, if
+ * l is not NULL, its descriptors.  0 with the pid, and the socket on which it has answered "good";
+ * or an error with text.
+ */
+int mp__spawn_image(enum mp__hello_kind kind, const struct mp__launch *l, pid_t *ret_pid,
+                    int *ret_socket);
+
+/* forkserver.c: serve requests that come in on sock until it is closed. */
+void mp__forkserver_main(int sock) MP_NORETURN_ATTR;
+
+#endif

@@ -1,0 +1,393 @@
+/* process/process.c: the public calls on mp_process. */
+#include "process/process.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/handle.h"
+#include "heap/heap.h"
+#include "platform/platform.h"
+
+/* ---- names ----------------------------------------------------------------------------------- */
+
+/* The index path of the next child of this process: "3" in the main process, "1:3" in its first
+   child.  Python counts at construction, and from 1 again in every child. */
+static char *
+next_identity(void)
+{
+    static _Atomic unsigned count;
+    static _Atomic pid_t counted_by;
+    pid_t pid = getpid();
+    if (atomic_exchange(&counted_by, pid) != pid) {
+        atomic_store(&count, 0);
+    }
+    const char *mine = mp__process_self()->identity;
+    unsigned n = atomic_fetch_add(&count, 1) + 1;
+    size_t size = strlen(mine) + 16;
+    char *s = malloc(size);
+    if (s) {
+        snprintf(s, size, "%s%s%u", mine, *mine ? ":" : "", n);
+    }
+    return s;
+}
+
+static char *
+default_name(const mp_context *context, const char *identity)
+{
+    const char *prefix = context ? context->process_prefix : "Process";
+    size_t size = strlen(prefix) + strlen(identity) + 2;
+    char *s = malloc(size);
+    if (s) {
+        snprintf(s, size, "%s-%s", prefix, identity);
+    }
+    return s;
+}
+
+/* ---- making ---------------------------------------------------------------------------------- */
+
+static int
+check_options(const mp_process_options *o)
+{
+    for (size_t i = 0; i < sizeof o->reserved / sizeof *o->reserved; i++) {
+        if (o->reserved[i]) {
+            return mp__error(MP_EVALUE, "mp_process_new: a reserved option is not 0 (initialise "
+                                        "the struct with = {0} or designators)");
+        }
+    }
+    if (o->daemon < -1 || o->daemon > 1) {
+        return mp__error(MP_EVALUE, "mp_process_new: daemon is %d, not one of enum mp_daemon",
+                         o->daemon);
+    }
+    return 0;
+}
+
+mp_process *
+mp_process_new(mp_target target, mp_args *args, const mp_process_options *options)
+{
+    static const mp_process_options defaults;
+    const mp_process_options *o = options ? options : &defaults;
+    mp_process *p = NULL;
+    if (check_options(o) == 0 && mp__process_init() == 0) {
+        p = calloc(1, sizeof *p);
+        if (!p) {
+            mp__error(MP_ENOMEM, "mp_process_new: no memory");
+        }
+    }
+    if (!p) {
+        mp_args_free(args);
+        return NULL;
+    }
+    p->owner = getpid();
+    p->target = target;
+    p->args = args;
+    p->context = o->context;
+    p->sentinel = p->start_pipe = -1;
+    p->daemon = o->daemon == MP_DAEMON_INHERIT ? mp__process_self()->daemon
+                                               : o->daemon == MP_DAEMON_YES;
+    p->identity = next_identity();
+    if (p->identity) {
+        p->name = o->name && *o->name ? strdup(o->name) : default_name(o->context, p->identity);
+    }
+    p->name_is_ours = p->name != NULL;
+    if (!p->name || mp__handle_add(p, MP__PROCESS) < 0) {
+        mp__process_destroy(p);
+        mp__error(MP_ENOMEM, "mp_process_new: no memory");
+        return NULL;
+    }
+    return p;
+}
+
+int
+mp_process_free(mp_process *p)
+{
+    if (!p) {
+        return 0;
+    }
+    int status = mp__handle_check(p, MP__PROCESS, "mp_process_free");
+    if (status < 0) {
+        return status;
+    }
+    if (p == mp__process_self() || p->foreign) {
+        return mp__error(MP_EVALUE, "mp_process_free: %s is not yours to free", p->name);
+    }
+    if (!mp__handle_remove(p, MP__PROCESS)) {
+        return mp__error(MP_EVALUE, "mp_process_free: freed by another thread meanwhile");
+    }
+    bool running = false;
+    if (p->owner == getpid()) {
+        mp__children_lock();
+        running = !mp__children_poll(p);
+        p->detached = true;
+        mp__children_unlock();
+    }
+    if (!running) {
+        mp__process_destroy(p);
+    }
+    return 0;
+}
+
+/* ---- starting -------------------------------------------------------------------------------- */
+
+static int
+not_usable(const mp_process *p, const char *call)
+{
+    return mp__error(MP_EVALUE, "%s: %s is closed", call, p->name);
+}
+
+/* 0 when p is a live object of this process, not closed. */
+static int
+check(mp_process *p, const char *call)
+{
+    int status = mp__handle_check(p, MP__PROCESS, call);
+    if (status == 0 && p->state == MP__CLOSED) {
+        status = not_usable(p, call);
+    }
+    return status;
+}
+
+static int
+check_owner(mp_process *p, const char *call)
+{
+    int status = check(p, call);
+    if (status == 0 && (p->owner != getpid() || p->foreign || p == mp__process_self())) {
+        status = mp__error(MP_ESTATE, "%s: %s is not a child of this process", call, p->name);
+    }
+    return status;
+}
+
+int
+mp_process_start(mp_process *p)
+{
+    int status = mp__heap_join(); /* first: an image that missed mp_freeze_support() ends here */
+    if (status == 0) {
+        status = check_owner(p, "mp_process_start");
+    }
+    if (status < 0) {
+        return status;
+    }
+    if (p->state != MP__INITIAL) {
+        return mp__error(MP_ESTATE, "mp_process_start: %s was started before", p->name);
+    }
+    if (mp__process_self()->daemon) {
+        return mp__error(MP_ESTATE, "mp_process_start: %s is a daemon, and may not have children",
+                         mp__process_self()->name);
+    }
+    mp__children_sweep();
+    fflush(stdout);
+    fflush(stderr);
+    const mp_context *context = p->context ? p->context : mp__context_in_use();
+    p->popen = context->popen;
+    status = p->popen->launch(p);
+    if (status < 0) {
+        p->popen = NULL;
+        return status;
+    }
+    p->state = MP__STARTED;
+    mp_args_free(p->args); /* the child has its own */
+    p->args = NULL;
+    mp__children_add(p);
+    return 0;
+}
+
+/* ---- asking ---------------------------------------------------------------------------------- */
+
+int
+mp_process_join(mp_process *p, double timeout)
+{
+    mp__deadline until;
+    int status = check_owner(p, "mp_process_join");
+    if (status < 0 || (status = mp__deadline_from(timeout, "mp_process_join", &until)) < 0) {
+        return status;
+    }
+    if (p->state == MP__INITIAL) {
+        return mp__error(MP_ESTATE, "mp_process_join: %s was not started", p->name);
+    }
+    status = mp__children_wait(p, until);
+    return status < 0 ? mp__error(status, "mp_process_join: %s (pid %d) still runs", p->name,
+                                  (int)p->pid)
+                      : 0;
+}
+
+/* Whether p, a child of ours, has ended. */
+static bool
+has_ended(mp_process *p)
+{
+    mp__children_lock();
+    bool ended = mp__children_poll(p);
+    mp__children_unlock();
+    return ended;
+}
+
+int
+mp_process_is_alive(mp_process *p)
+{
+    int status = check(p, "mp_process_is_alive");
+    if (status < 0 || p == mp__process_self()) {
+        return status < 0 ? status : 1;
+    }
+    if (p->foreign) {
+        return !mp__plat_process_ended(p->pid, 0, -1, 0);
+    }
+    status = check_owner(p, "mp_process_is_alive");
+    return status < 0 ? status : p->state == MP__STARTED && !has_ended(p);
+}
+
+int
+mp_process_exitcode(mp_process *p, int *ret_code)
+{
+    int status = check(p, "mp_process_exitcode");
+    if (status < 0) {
+        return status;
+    }
+    if (!ret_code) {
+        return mp__error(MP_EVALUE, "mp_process_exitcode: NULL");
+    }
+    if (p->owner != getpid() || p->foreign || p == mp__process_self() ||
+        p->state == MP__INITIAL || !has_ended(p)) {
+        return MP_NOT_YET;
+    }
+    if (p->lost) {
+        return mp__error(-ECHILD,
+                         "mp_process_exitcode: %s (pid %d) has ended, but its status was taken by "
+                         "another waitpid() of this program, or SIGCHLD is ignored",
+                         p->name, (int)p->pid);
+    }
+    *ret_code = p->exitcode;
+    return 0;
+}
+
+static int
+send_signal(mp_process *p, int signal_number, const char *call)
+{
+    int status = check(p, call);
+    if (status < 0) {
+        return status;
+    }
+    if (p->state == MP__INITIAL || !p->popen) {
+        return mp__error(MP_ESTATE, "%s: %s is not a started child", call, p->name);
+    }
+    mp__children_lock();
+    status = mp__children_poll(p) ? 0 : p->popen->signal(p, signal_number);
+    mp__children_unlock();
+    if (status < 0 && status != -ESRCH) {
+        return mp__error_os(-status, "%s: signal %d to %s (pid %d)", call, signal_number, p->name,
+                            (int)p->pid);
+    }
+    return 0;
+}
+
+int
+mp_process_terminate(mp_process *p)
+{
+    return send_signal(p, SIGTERM, "mp_process_terminate");
+}
+
+int
+mp_process_kill(mp_process *p)
+{
+    return send_signal(p, SIGKILL, "mp_process_kill");
+}
+
+int
+mp_process_interrupt(mp_process *p)
+{
+    return send_signal(p, SIGINT, "mp_process_interrupt");
+}
+
+int
+mp_process_close(mp_process *p)
+{
+    int status = mp__handle_check(p, MP__PROCESS, "mp_process_close");
+    if (status < 0 || p->state == MP__CLOSED || p == mp__process_self() || p->foreign) {
+        return status;
+    }
+    if (p->state != MP__INITIAL) {
+        status = check_owner(p, "mp_process_close");
+        if (status == 0 && !has_ended(p)) {
+            status = mp__error(MP_ESTATE, "mp_process_close: %s still runs; join it first",
+                               p->name);
+        }
+    }
+    if (status == 0) {
+        if (p->sentinel >= 0) {
+            close(p->sentinel);
+            p->sentinel = -1;
+        }
+        mp_args_free(p->args);
+        p->args = NULL;
+        p->state = MP__CLOSED;
+    }
+    return status;
+}
+
+pid_t
+mp_process_pid(mp_process *p)
+{
+    int status = check(p, "mp_process_pid");
+    return status < 0 ? status : p->pid;
+}
+
+int
+mp_process_sentinel(mp_process *p)
+{
+    int status = check(p, "mp_process_sentinel");
+    if (status == 0 && p->sentinel < 0) {
+        status = mp__error(MP_EVALUE, "mp_process_sentinel: %s %s", p->name,
+                           p->state == MP__INITIAL ? "was not started" : "has none");
+    }
+    return status < 0 ? status : p->sentinel;
+}
+
+const char *
+mp_process_name(mp_process *p)
+{
+    return mp__handle_check(p, MP__PROCESS, "mp_process_name") < 0 ? NULL : p->name;
+}
+
+int
+mp_process_set_name(mp_process *p, const char *name)
+{
+    int status = mp__handle_check(p, MP__PROCESS, "mp_process_set_name");
+    if (status < 0) {
+        return status;
+    }
+    if (!name) {
+        return mp__error(MP_EVALUE, "mp_process_set_name: NULL");
+    }
+    char *copy = strdup(name);
+    if (!copy) {
+        return mp__error(MP_ENOMEM, "mp_process_set_name: no memory");
+    }
+    if (p->name_is_ours) {
+        free(p->name);
+    }
+    p->name = copy;
+    p->name_is_ours = true;
+    return 0;
+}
+
+int
+mp_process_daemon(mp_process *p)
+{
+    int status = mp__handle_check(p, MP__PROCESS, "mp_process_daemon");
+    return status < 0 ? status : p->daemon;
+}
+
+int
+mp_process_set_daemon(mp_process *p, bool daemon)
+{
+    int status = check_owner(p, "mp_process_set_daemon");
+    if (status == 0 && p->state != MP__INITIAL) {
+        status = mp__error(MP_ESTATE, "mp_process_set_daemon: %s was started already", p->name);
+    }
+    if (status == 0) {
+        p->daemon = daemon;
+    }
+    return status;
+}

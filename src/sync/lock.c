@@ -1,0 +1,49 @@
+/* sync/lock.c: mp_lock, a lock that any process may release and no death can wedge. */
+#include "sync/lock.h"
+
+#include "base/error.h"
+#include "heap/owned.h"
+
+mp_lock *
+mp_lock_new(void)
+{
+    return mp__shared_new(sizeof(mp_lock), MP__TAG_LOCK);
+}
+
+int
+mp_lock_free(mp_lock *lock)
+{
+    return mp__shared_free(lock, MP__TAG_LOCK, "mp_lock_free");
+}
+
+int
+mp_lock_acquire(mp_lock *lock, double timeout)
+{
+    mp__deadline until;
+    int status = mp__shared_check(lock, MP__TAG_LOCK, "mp_lock_acquire");
+    if (status < 0 || (status = mp__deadline_from(timeout, "mp_lock_acquire", &until)) < 0) {
+        return status;
+    }
+    status = mp__owned_acquire(&lock->word, mp__owned_by_me(), until);
+    return status < 0 ? mp__error(status, "mp_lock_acquire: the lock is held by process %d",
+                                  (int)mp__member_pid(mp__owned_owner(lock->word)))
+                      : status;
+}
+
+int
+mp_lock_release(mp_lock *lock)
+{
+    int status = mp__shared_check(lock, MP__TAG_LOCK, "mp_lock_release");
+    if (status == 0 && mp__owned_release(&lock->word) == 0) {
+        status = mp__error(MP_EVALUE, "mp_lock_release: the lock is free already");
+    }
+    return status;
+}
+
+int
+mp_lock_locked(mp_lock *lock)
+{
+    int status = mp__shared_check(lock, MP__TAG_LOCK, "mp_lock_locked");
+    return status < 0 ? status
+                      : atomic_load_explicit(&lock->word, memory_order_relaxed) != 0;
+}

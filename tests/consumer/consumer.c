@@ -1,0 +1,36 @@
+/*
+ * consumer.c: a program outside of libmp's tree: nothing but the installed library.
+ * A child puts a list in a queue; prints [42, None, 'hello'].
+ */
+#include <stdio.h>
+
+#include <mp/mp.h>
+
+static int
+f(const mp_args *args)
+{
+    mp_queue *q;
+    mp_args_get(args, &q);
+    return mp_queue_put(q, mp_list(42, mp_none(), "hello"), MP_FOREVER);
+}
+
+int
+main(int argc, char **argv)
+{
+    mp_freeze_support(argc, argv);
+
+    mp_queue *q = mp_queue_new(0);
+    mp_process *p = mp_process_new(f, mp_args(q), NULL);
+    mp_obj item;
+    if (mp_process_start(p) != 0 || mp_queue_get(q, &item, 30) != 0) {
+        fprintf(stderr, "%s\n", mp_last_error_text());
+        return 1;
+    }
+    mp_print(item);
+    mp_obj_free(item);
+
+    mp_process_join(p, MP_FOREVER);
+    mp_process_free(p);
+    mp_queue_free(q);
+    return 0;
+}

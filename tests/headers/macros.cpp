@@ -1,0 +1,47 @@
+// macros.cpp: what the macros are in C, used once as C++17; compiled, not run.
+#include <mp/mp.h>
+
+int use_macros(const mp_args *args, mp_queue *q, mp_lock *l, mp_rlock *r, mp_value *v, mp_array *a,
+               mp_connection *c, mp_pool *pool, mp_task f);
+
+int
+use_macros(const mp_args *args, mp_queue *q, mp_lock *l, mp_rlock *r, mp_value *v, mp_array *a,
+           mp_connection *c, mp_pool *pool, mp_task f)
+{
+    int number = 0;
+    const char *text = nullptr;
+    mp_queue *queue = nullptr;
+    mp_obj o;
+    int done = mp_args_get(args, &number, &text, &queue, &o);
+
+    mp_obj_free(mp_from(mp_none()));
+    mp_obj_free(mp_list());
+    mp_obj_free(mp_tuple());
+    mp_obj_free(mp_set_of());
+    mp_obj_free(mp_dict());
+    mp_args_free(mp_args());
+    mp_obj_free(mp_list(1, 2L, 3U, 4.5, 5.5F, true, "text", mp_none(), mp_tuple("a", 1)));
+    mp_obj_free(mp_list(mp_set_of(1, 2), mp_dict("k", 1, "l", 2.5)));
+    mp_args_free(mp_args(q, l, r, v, a, c, text, number));
+
+    done += mp_queue_put(q, 42, MP_FOREVER);
+    done += mp_queue_put_nowait(q, mp_list(42, mp_none(), "hello"));
+    done += mp_connection_send(c, text);
+    mp_value_free(mp_value_new('i', 7));
+    done += mp_value_set(v, 8);
+    done += mp_array_set(a, -1, 0.5);
+
+    mp_map_options options = {};
+    done += mp_pool_map(pool, f, mp_list(1, 2), &o);
+    mp_obj_free(o);
+    done += mp_pool_map(pool, f, mp_list(1, 2), &o, &options);
+    mp_obj_free(o);
+
+    MP_WITH (l) {
+        done++;
+    }
+    MP_WITH (r) {
+        done++;
+    }
+    return done;
+}
