@@ -1,5 +1,5 @@
 /*
- * table.c - the parts of the word table that are not in the inner loop: room, growth, merging
+ * table.c - the parts of the word table that are not in the inner loop: room, growth, ranges
  */
 #include "table.h"
 
@@ -73,18 +73,14 @@ free_slot(struct wc_table *table, uint64_t hash)
     return &table->slots[at];
 }
 
-/* Make sure that `words` words fill at most half of the slots. */
+/* Make sure that `words` words, one more than there are, fill at most half of the slots. */
 static int
 reserve(struct wc_table *table, const struct wc_memory *memory, size_t words)
 {
-    int bits = 64 - table->shift;
     if (words <= slot_count(table) / 2) {
         return 0;
     }
-    while (words > ((size_t)1 << bits) / 2) {
-        bits++;
-    }
-
+    int bits = 64 - table->shift + 1;
     struct wc_slot *slots = new_slots(memory, bits);
     if (slots == NULL) {
         return -1;
@@ -147,43 +143,30 @@ wc_table_insert(struct wc_table *table, const struct wc_memory *memory, uint64_t
     return 0;
 }
 
-/* The slot of a word of another table, or the free one where it belongs. */
-static struct wc_slot *
-find_slot(struct wc_table *table, const struct wc_slot *of)
-{
-    size_t last = slot_count(table) - 1;
-    for (size_t at = of->hash >> table->shift;; at = (at + 1) & last) {
-        struct wc_slot *slot = &table->slots[at];
-        if (slot->word == NULL ||
-            (slot->hash == of->hash && slot->word->length == of->word->length &&
-             memcmp(slot->word->text, of->word->text, of->word->length) == 0)) {
-            return slot;
-        }
-    }
-}
-
 /*
- * Both tables are walked in the order of the hashes, from the first slot to the last, so the slots
- * stream through the cache.  The room is made before: filling a small table in this order would
- * crowd its front.
+ * A word is at or behind the slot that its hash chooses, with no free slot between: so the words of
+ * a range end at the first free slot that is not before the range's last one.
  */
-int
-wc_table_merge(struct wc_table *into, const struct wc_table *from, const struct wc_memory *memory)
+size_t
+wc_table_range(const struct wc_table *table, uint64_t first, uint64_t last,
+               struct wc_slot *ret_slots)
 {
-    if (reserve(into, memory, into->used + from->used) != 0) {
-        return -1;
-    }
-    for (size_t i = 0; i < slot_count(from); i++) {
-        if (from->slots[i].word == NULL) {
-            continue;
-        }
-        struct wc_slot *slot = find_slot(into, &from->slots[i]);
+    size_t mask = slot_count(table) - 1;
+    size_t end = last >> table->shift;
+    size_t count = 0;
+    int at_end = 0;
+    for (size_t at = first >> table->shift;; at = (at + 1) & mask) {
+        const struct wc_slot *slot = &table->slots[at];
+        at_end |= at == end;
         if (slot->word == NULL) {
-            *slot = from->slots[i];
-            into->used++;
-        } else {
-            slot->word->count += from->slots[i].word->count;
+            if (at_end) {
+                return count;
+            }
+        } else if (slot->hash >= first && slot->hash <= last) {
+            if (ret_slots != NULL) {
+                ret_slots[count] = *slot;
+            }
+            count++;
         }
     }
-    return 0;
 }

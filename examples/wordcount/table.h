@@ -48,11 +48,12 @@ int wc_table_insert(struct wc_table *table, const struct wc_memory *memory, uint
                     const char *text, size_t length);
 
 /*
- * Add the counts of from to into.  into goes on to use the words of from: free both, together,
- * when the counts were used.
+ * Copy the slots of the words with a hash from first to last, both included, to ret_slots, when it
+ * is not NULL.  Returns their number.  Slots are in the order of the hashes, nearly, so a range
+ * costs no more than its share of the table.
  */
-int wc_table_merge(struct wc_table *into, const struct wc_table *from,
-                   const struct wc_memory *memory);
+size_t wc_table_range(const struct wc_table *table, uint64_t first, uint64_t last,
+                      struct wc_slot *ret_slots);
 
 /* The up to WC_STEP letters at text as a number, zeros after them.  Reads WC_STEP bytes. */
 static inline uint64_t

@@ -4,7 +4,8 @@
  *     options.c    the command line
  *     walk.c       the parent finds the files
  *     plan.c       and cuts the work into units, in shared memory;
- *     work.c       the workers of an mp_pool map them to tables, the parent merges those
+ *     work.c       the map: the workers of an mp_pool count them, into a table each;
+ *     merge.c      the reduce: the workers merge the tables, a range of hashes each
  *     count.c      counting a file, or a piece of one
  *     table.c      words and their counts
  *     progress.c   a bar on the terminal meanwhile
@@ -21,6 +22,7 @@
 
 #include <mp/mp.h>
 
+#include "merge.h"
 #include "options.h"
 #include "plan.h"
 #include "progress.h"
@@ -71,42 +73,33 @@ find_files(struct wc_walk *walk, const struct wc_options *options)
     return 0;
 }
 
-/* The map: every unit to its result, in the workers. */
-static int
-map(const struct wc_plan *plan, struct wc_result *results, int workers, const mp_context *context)
-{
-    mp_pool *pool = mp_pool_new(&(mp_pool_options){.processes = workers, .context = context});
-    if (pool == NULL) {
-        return failed(mp_last_error_text());
-    }
-    /* The pool is started first: a process with several threads had better not fork. */
-    struct wc_progress *progress = wc_progress_begin(plan->done, plan->bytes);
-    int status = mp_pool_map_array(pool, wc_count_unit, plan->units, sizeof *plan->units, results,
-                                   sizeof *results, plan->count, &(mp_map_options){.chunksize = 1});
-    wc_progress_end(progress);
-    if (status != 0) {
-        failed(mp_last_error_text());
-    }
-    mp_pool_free(pool);
-    return status != 0;
-}
+/* What became of all files. */
+struct count {
+    struct wc_counted counted;
+    struct wc_entry *entries; /* every word once */
+    size_t entry_count;
+};
 
-/* Count all files of the walk.  The memory of a count that failed goes with the process. */
+/* The map: every unit is counted into the table of the worker that takes it.  0 or 1. */
 static int
-count(struct wc_sum *sum, const struct wc_walk *walk, int workers, const mp_context *context)
+map(mp_pool *pool, const struct wc_walk *walk, struct count *count)
 {
     struct wc_plan plan;
-    if (wc_plan_make(&plan, walk, workers) != 0) {
+    if (wc_plan_make(&plan, walk, mp_pool_processes(pool)) != 0) {
         return failed(mp_last_error_text());
     }
     struct wc_result *results = mp_calloc(plan.count, sizeof *results);
     if (results == NULL) {
         return failed(mp_last_error_text());
     }
-    if (plan.count > 0 && map(&plan, results, workers, context) != 0) {
-        return 1;
+    struct wc_progress *progress = wc_progress_begin(plan.done, plan.bytes);
+    int status = mp_pool_map_array(pool, wc_count_unit, plan.units, sizeof *plan.units, results,
+                                   sizeof *results, plan.count, &(mp_map_options){.chunksize = 1});
+    wc_progress_end(progress);
+    if (status != 0) {
+        return failed(mp_last_error_text());
     }
-    if (wc_reduce(sum, results, plan.count) != 0) {
+    if (wc_collect(&count->counted, results, plan.count) != 0) {
         return failed("out of memory");
     }
     mp_free(results);
@@ -114,17 +107,55 @@ count(struct wc_sum *sum, const struct wc_walk *walk, int workers, const mp_cont
     return 0;
 }
 
-static void
-print_totals(const struct wc_sum *sum, double seconds, int workers, const mp_context *context)
+/* The reduce: the tables, by ranges of the hashes, are merged into one list of words.  0 or 1. */
+static int
+reduce(mp_pool *pool, struct count *count)
 {
-    printf("files    %" PRIu64 "\n", sum->totals.files);
-    printf("skipped  %" PRIu64 " (not text)\n", sum->totals.skipped);
-    printf("bytes    %" PRIu64 "\n", sum->totals.bytes);
-    printf("words    %" PRIu64 "\n", sum->totals.words);
-    printf("distinct %zu\n", sum->table->used);
+    size_t shares_count;
+    struct wc_share *shares =
+        wc_shares_make(count->counted.tables, count->counted.table_count, &shares_count);
+    struct wc_merged *merged = mp_calloc(shares_count, sizeof *merged);
+    if (shares == NULL || merged == NULL ||
+        mp_pool_map_array(pool, wc_merge_share, shares, sizeof *shares, merged, sizeof *merged,
+                          shares_count, &(mp_map_options){.chunksize = 1}) != 0) {
+        return failed(mp_last_error_text());
+    }
+    count->entries = wc_merged_join(merged, shares_count, &count->entry_count);
+    if (count->entries == NULL) {
+        return failed("out of memory");
+    }
+    mp_free(merged);
+    mp_free(shares);
+    return 0;
+}
+
+/* 0 or 1.  The memory of a count that failed goes with the process. */
+static int
+count_words(struct count *count, const struct wc_walk *walk, int workers, const mp_context *context)
+{
+    mp_pool *pool = mp_pool_new(&(mp_pool_options){.processes = workers, .context = context});
+    if (pool == NULL) {
+        return failed(mp_last_error_text());
+    }
+    int status = map(pool, walk, count);
+    if (status == 0) {
+        status = reduce(pool, count);
+    }
+    mp_pool_free(pool);
+    return status;
+}
+
+static void
+print_totals(const struct count *count, double seconds, int workers, const mp_context *context)
+{
+    const struct wc_totals *totals = &count->counted.totals;
+    printf("files    %" PRIu64 "\n", totals->files);
+    printf("skipped  %" PRIu64 " (not text)\n", totals->skipped);
+    printf("bytes    %" PRIu64 "\n", totals->bytes);
+    printf("words    %" PRIu64 "\n", totals->words);
+    printf("distinct %zu\n", count->entry_count);
     printf("seconds  %.3f (%.1f MB/s; %d workers, %s)\n", seconds,
-           (double)sum->totals.bytes / 1e6 / seconds, workers,
-           mp_context_get_start_method(context));
+           (double)totals->bytes / 1e6 / seconds, workers, mp_context_get_start_method(context));
 }
 
 int
@@ -153,30 +184,28 @@ main(int argc, char **argv)
     if (status != 0) {
         return status;
     }
-    struct wc_sum sum;
-    if (count(&sum, &walk, workers, context) != 0) {
+    struct count count;
+    if (count_words(&count, &walk, workers, context) != 0) {
         return 1;
     }
     double seconds = now() - begin;
 
     if (options.all) {
-        status = wc_print_all(sum.table);
+        wc_print_all(count.entries, count.entry_count);
     } else {
-        print_totals(&sum, seconds, workers, context);
-        status = wc_print_top(sum.table, options.top);
-    }
-    if (status != 0) {
-        return failed("out of memory");
+        print_totals(&count, seconds, workers, context);
+        wc_print_top(count.entries, count.entry_count, options.top);
     }
     if (fflush(stdout) != 0 || ferror(stdout)) {
         return failed(strerror(errno));
     }
-    uint64_t unreadable = walk.unreadable + sum.unreadable;
+    uint64_t unreadable = walk.unreadable + count.counted.unreadable;
     if (unreadable > 0) {
         fprintf(stderr, "wordcount: %" PRIu64 " files or directories could not be read\n",
                 unreadable);
     }
-    wc_sum_free(&sum);
+    free(count.entries);
+    wc_counted_free(&count.counted);
     wc_walk_free(&walk);
     return 0;
 }

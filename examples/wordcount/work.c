@@ -1,10 +1,10 @@
 /*
- * work.c - map and reduce
+ * work.c - the map: what a worker does with a unit
  *
  * Each worker counts all its units into one table, in the memory that all processes share, and its
- * results point there.  So nothing is sent, and the parent has as many tables to merge as there are
- * workers, not units: with one worker none.  Only its worker touches a table while the map runs,
- * and only the parent afterwards, so no lock is needed.
+ * results point there.  So nothing is sent, and there are as many tables to merge as workers, not
+ * units.  A table is touched only by its worker while the map runs and only read afterwards, so no
+ * lock is needed.
  */
 #include "work.h"
 
@@ -92,7 +92,7 @@ by_path(const void *left, const void *right)
 
 /* Report each file once, although several pieces of it may have failed. */
 static int
-report_failures(struct wc_sum *sum, struct wc_result *results, size_t count)
+report_failures(struct wc_counted *counted, struct wc_result *results, size_t count)
 {
     size_t total = 0;
     for (size_t i = 0; i < count; i++) {
@@ -114,7 +114,7 @@ report_failures(struct wc_sum *sum, struct wc_result *results, size_t count)
     for (size_t i = 0; i < n; i++) {
         if (i == 0 || strcmp(all[i].path, all[i - 1].path) != 0) {
             wc_report_unreadable(all[i].path, all[i].error);
-            sum->unreadable++;
+            counted->unreadable++;
         }
     }
     free(all);
@@ -122,69 +122,36 @@ report_failures(struct wc_sum *sum, struct wc_result *results, size_t count)
 }
 
 /* Note a worker's table once. */
-static int
-note_table(struct wc_sum *sum, struct wc_table *table)
+static void
+note_table(struct wc_counted *counted, struct wc_table *table)
 {
-    for (size_t i = 0; i < sum->merged_count; i++) {
-        if (sum->merged[i] == table) {
-            return 0;
+    for (size_t i = 0; i < counted->table_count; i++) {
+        if (counted->tables[i] == table) {
+            return;
         }
     }
-    struct wc_table **merged = realloc(sum->merged, (sum->merged_count + 1) * sizeof *sum->merged);
-    if (merged == NULL) {
-        return -1;
-    }
-    sum->merged = merged;
-    merged[sum->merged_count++] = table;
-    return 0;
-}
-
-/* Merge into the table with the most words; it is moved out of the list. */
-static int
-merge_tables(struct wc_sum *sum)
-{
-    size_t largest = 0;
-    for (size_t i = 1; i < sum->merged_count; i++) {
-        if (sum->merged[i]->used > sum->merged[largest]->used) {
-            largest = i;
-        }
-    }
-    if (sum->merged_count == 0) {
-        sum->table = wc_table_new(&shared_memory);
-        return sum->table != NULL ? 0 : -1;
-    }
-    sum->table = sum->merged[largest];
-    sum->merged[largest] = sum->merged[--sum->merged_count];
-    for (size_t i = 0; i < sum->merged_count; i++) {
-        if (wc_table_merge(sum->table, sum->merged[i], &shared_memory) != 0) {
-            return -1;
-        }
-    }
-    return 0;
+    counted->tables[counted->table_count++] = table;
 }
 
 int
-wc_reduce(struct wc_sum *sum, struct wc_result *results, size_t count)
+wc_collect(struct wc_counted *counted, struct wc_result *results, size_t count)
 {
-    *sum = (struct wc_sum){.table = NULL};
-    for (size_t i = 0; i < count; i++) {
-        add_totals(&sum->totals, &results[i].totals);
-        if (note_table(sum, results[i].table) != 0) {
-            return -1;
-        }
-    }
-    if (report_failures(sum, results, count) != 0) {
+    *counted = (struct wc_counted){.tables = mp_calloc(count, sizeof *counted->tables)};
+    if (counted->tables == NULL) {
         return -1;
     }
-    return merge_tables(sum);
+    for (size_t i = 0; i < count; i++) {
+        add_totals(&counted->totals, &results[i].totals);
+        note_table(counted, results[i].table);
+    }
+    return report_failures(counted, results, count);
 }
 
 void
-wc_sum_free(struct wc_sum *sum)
+wc_counted_free(struct wc_counted *counted)
 {
-    for (size_t i = 0; i < sum->merged_count; i++) {
-        wc_table_free(sum->merged[i], &shared_memory);
+    for (size_t i = 0; i < counted->table_count; i++) {
+        wc_table_free(counted->tables[i], &shared_memory);
     }
-    free(sum->merged);
-    wc_table_free(sum->table, &shared_memory);
+    mp_free(counted->tables);
 }

@@ -1,5 +1,5 @@
 /*
- * work.h - map and reduce: what a worker does with a unit, and what becomes of the results
+ * work.h - the map: what a worker does with a unit
  */
 #ifndef WC_WORK_H
 #define WC_WORK_H
@@ -19,8 +19,7 @@ struct wc_failure {
 /* What a worker writes for a unit, into shared memory. */
 struct wc_result {
     struct wc_totals totals;
-    struct wc_table
-        *table; /* the worker's, the same in all its results: complete when all is done */
+    struct wc_table *table; /* the worker's, the same in all its results: complete when all are */
     struct wc_failure *failures;
     size_t failure_count;
 };
@@ -29,20 +28,19 @@ struct wc_result {
 int wc_count_unit(const void *unit, void *ret_result);
 
 /* All results together. */
-struct wc_sum {
+struct wc_counted {
     struct wc_totals totals;
-    struct wc_table *table;
     uint64_t unreadable;      /* files that could not be read */
-    struct wc_table **merged; /* merged into table, which uses their words */
-    size_t merged_count;
+    struct wc_table **tables; /* one a worker that did something, in shared memory */
+    size_t table_count;
 };
 
 /*
- * Add up the results and report unreadable files on stderr.  Takes over the results' tables and
- * failures.  0, or -1: no memory.
+ * Add up the results and report unreadable files on stderr.  Takes over the tables and failures.
+ * 0, or -1: no memory.
  */
-int wc_reduce(struct wc_sum *sum, struct wc_result *results, size_t count);
+int wc_collect(struct wc_counted *counted, struct wc_result *results, size_t count);
 
-void wc_sum_free(struct wc_sum *sum);
+void wc_counted_free(struct wc_counted *counted);
 
 #endif

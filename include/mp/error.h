@@ -12,7 +12,7 @@
 #include <mp/config.h>
 
 /* X(code, number, Python's exception, text).  Numbers are kept for ever and stay off errno's. */
-#define MP_ERRORS(X)                                                                              \
+#define MP_ERRORS(X)                                                                               \
     X(MP_EPROCESS, -20001, "multiprocessing.ProcessError", "error of the multiprocessing library") \
     X(MP_EBUFFERTOOSHORT, -20002, "multiprocessing.BufferTooShort", "the buffer is too short")     \
     X(MP_EAUTH, -20003, "multiprocessing.AuthenticationError", "authentication failed")            \

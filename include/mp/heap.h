@@ -51,11 +51,11 @@ MP_API bool mp_heap_contains(const void *ptr);
 
 /* What the heap holds just now; all sizes in bytes. */
 typedef struct mp_heap_info {
-    size_t capacity;   /* address range of the heap                             */
-    size_t used;       /* bytes in blocks that are in use, headers included     */
-    size_t blocks;     /* number of blocks in use, the library's own included   */
-    size_t committed;  /* memory the system really holds for the heap           */
-    size_t processes;  /* processes registered in the family                    */
+    size_t capacity;  /* address range of the heap                             */
+    size_t used;      /* bytes in blocks that are in use, headers included     */
+    size_t blocks;    /* number of blocks in use, the library's own included   */
+    size_t committed; /* memory the system really holds for the heap           */
+    size_t processes; /* processes registered in the family                    */
 } mp_heap_info;
 
 /* Fill in *ret_info.  0; all zero in a process that has no family yet; MP_EVALUE for NULL. */

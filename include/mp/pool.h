@@ -53,7 +53,7 @@ typedef struct mp_pool_options {
 
 /* Of one map.  Zero what you do not set. */
 typedef struct mp_map_options {
-    size_t chunksize;     /* tasks that a worker takes at a time; 0: a quarter of a worker's share */
+    size_t chunksize; /* tasks that a worker takes at a time; 0: a quarter of a worker's share */
     uint64_t reserved[4]; /* must be 0, else MP_EVALUE */
 } mp_map_options;
 
@@ -110,8 +110,9 @@ MP_END_DECLS
 #ifndef __cplusplus
 #define mp_pool_map(pool, f, ...)                                                                  \
     MP__CAT(MP__POOL_MAP_, MP__COUNT_1UP(__VA_ARGS__))(pool, f, __VA_ARGS__)
-#define MP__POOL_MAP_2(pool, f, items, ret)          (mp_pool_map)((pool), (f), (items), (ret), NULL)
-#define MP__POOL_MAP_3(pool, f, items, ret, options) (mp_pool_map)((pool), (f), (items), (ret), (options))
+#define MP__POOL_MAP_2(pool, f, items, ret) (mp_pool_map)((pool), (f), (items), (ret), NULL)
+#define MP__POOL_MAP_3(pool, f, items, ret, options)                                               \
+    (mp_pool_map)((pool), (f), (items), (ret), (options))
 #endif
 
 #endif

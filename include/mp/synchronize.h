@@ -80,7 +80,7 @@ MP_END_DECLS
 #if defined __GNUC__
 #ifndef __cplusplus
 #define MP__WITH_ENTER(lock)                                                                       \
-    _Generic((lock), mp_lock *: mp_with_enter_lock, mp_rlock *: mp_with_enter_rlock)(lock)
+    _Generic((lock), mp_lock * : mp_with_enter_lock, mp_rlock * : mp_with_enter_rlock)(lock)
 #else
 static inline mp_with_guard
 MP__WITH_ENTER(mp_lock *lock)

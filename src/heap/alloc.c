@@ -84,7 +84,7 @@ static uint64_t
 check_bits(uint64_t offset)
 {
     return (offset + fam()->key) * UINT64_C(0x9E3779B97F4A7C15) >> (64 - CHECK_BITS)
-                                                                   << (64 - CHECK_BITS);
+                                                                       << (64 - CHECK_BITS);
 }
 
 static uint64_t
@@ -267,9 +267,9 @@ reserve_cut(struct cut *k, bool may_be_late, uint64_t *late)
 {
     uint64_t rest_size = k->end - k->rest;
     /* A rest below BIG has all pages, a bigger one those of its header. */
-    uint64_t must = rest_size == 0      ? k->end
-                    : rest_size < BIG   ? k->end
-                                        : k->rest + sizeof(struct block);
+    uint64_t must = rest_size == 0    ? k->end
+                    : rest_size < BIG ? k->end
+                                      : k->rest + sizeof(struct block);
     *late = 0;
     if (must <= k->ready) {
         return 0;

@@ -34,17 +34,17 @@ struct mp__family *mp__family;
 int mp__family_fd = -1;
 
 static _Atomic int joined;
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* over making the family */
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* over joining the family */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static void
-before_fork(void)
+void
+mp__family_lock(void)
 {
     pthread_mutex_lock(&mutex);
 }
 
-static void
-after_fork(void)
+void
+mp__family_unlock(void)
 {
     pthread_mutex_unlock(&mutex);
 }
@@ -52,14 +52,14 @@ after_fork(void)
 static void
 in_child(void)
 {
-    pthread_mutex_unlock(&mutex);
+    mp__family_unlock();
     mp__member_forked();
 }
 
 static void
 install(void)
 {
-    mp__fork_hooks(before_fork, after_fork, in_child);
+    mp__fork_hooks(mp__family_lock, mp__family_unlock, in_child);
 }
 
 /*

@@ -51,8 +51,8 @@ struct mp__family {
     uint64_t data; /* offset of the first block */
     uint64_t key;  /* random, in the blocks' check bits */
     struct mp__alloc alloc;
-    _Atomic uint32_t members_high;                      /* slots ever used */
-    _Atomic uint64_t members[MP__MEMBER_SLOTS];         /* see member.c */
+    _Atomic uint32_t members_high;              /* slots ever used */
+    _Atomic uint64_t members[MP__MEMBER_SLOTS]; /* see member.c */
 };
 
 /* The family this process is a member of, NULL before mp__heap_join(). */
@@ -61,6 +61,10 @@ extern int mp__family_fd; /* -1: anonymous memory, inherited by fork only */
 
 /* Attach to the family in fd as a spawned child.  0 or an error with text; owns fd on success. */
 int mp__heap_adopt(int fd, uint64_t base, uint64_t size);
+
+/* The private mutex of this room, held across fork. */
+void mp__family_lock(void);
+void mp__family_unlock(void);
 
 /* Build the allocator's first free block; the creator calls it.  0 or -errno. */
 int mp__alloc_init(struct mp__family *f);

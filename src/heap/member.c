@@ -88,8 +88,7 @@ claim(uint32_t i, uint64_t seen, uint32_t start)
         return 0;
     }
     uint32_t high = atomic_load(&mp__family->members_high);
-    while (high < i + 1 &&
-           !atomic_compare_exchange_weak(&mp__family->members_high, &high, i + 1)) {
+    while (high < i + 1 && !atomic_compare_exchange_weak(&mp__family->members_high, &high, i + 1)) {
     }
     return (mp__ident)(generation << SLOT_BITS | i);
 }
@@ -117,15 +116,15 @@ mp__self(void)
 {
     mp__ident id = atomic_load_explicit(&self, memory_order_relaxed);
     if (__builtin_expect(id == 0, 0)) {
-        mp__ident fresh = claim_any();
-        if (atomic_compare_exchange_strong(&self, &id, fresh)) {
-            id = fresh;
-        } else if (fresh != ANONYMOUS) { /* another thread was first: give ours back */
-            uint32_t i = fresh & (MP__MEMBER_SLOTS - 1);
-            uint64_t word = atomic_load(&mp__family->members[i]);
-            atomic_store(&mp__family->members[i], word_of(generation_of(word), 0, 0));
-            mp__plat_drop(mp__family_fd, (off_t)i);
+        /* One thread at a time: record locks belong to the whole process, so a second thread that
+           gives up a slot would drop the lock of the first. */
+        mp__family_lock();
+        id = atomic_load_explicit(&self, memory_order_relaxed);
+        if (id == 0) {
+            id = claim_any();
+            atomic_store_explicit(&self, id, memory_order_relaxed);
         }
+        mp__family_unlock();
     }
     return id;
 }

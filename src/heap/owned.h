@@ -43,9 +43,8 @@ static inline int
 mp__owned_acquire(_Atomic uint64_t *word, uint64_t mine, mp__deadline until)
 {
     uint64_t seen = 0;
-    if (__builtin_expect(atomic_compare_exchange_strong_explicit(word, &seen, mine,
-                                                                 memory_order_acquire,
-                                                                 memory_order_relaxed),
+    if (__builtin_expect(atomic_compare_exchange_strong_explicit(
+                             word, &seen, mine, memory_order_acquire, memory_order_relaxed),
                          1)) {
         return 0;
     }

@@ -56,7 +56,7 @@ mp__shared_check(const void *object, enum mp__tag tag, const char *call)
         return 0;
     }
     return mp__error(MP_EVALUE, "%s: not a live %s (%s)", call, noun(tag),
-                     !object                     ? "NULL"
+                     !object                    ? "NULL"
                      : mp_heap_contains(object) ? "freed, or something else"
                                                 : "not in this family's heap");
 }

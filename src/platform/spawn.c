@@ -38,8 +38,8 @@ mp__plat_spawn_close_below_bound(posix_spawn_file_actions_t *actions)
 }
 
 /*
- * keep stands at `source` too, which is above 3: so moving it to 3 is never a move onto itself,
- * which would leave it close-on-exec, and never touches a standard descriptor.
+ * keep stands at `source` too, which is not 3: a move of 3 onto itself would leave it close-on-exec
+ * with some libcs.
  */
 static int
 describe_files(posix_spawn_file_actions_t *actions, int keep, int source)
@@ -77,7 +77,7 @@ mp__plat_spawn(const char *path, char *const argv[], char *const envp[], int kee
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     int source = keep;
-    if (keep <= 3) {
+    if (keep == 3) {
         source = fcntl(keep, F_DUPFD_CLOEXEC, 4);
         if (source < 0) {
             return -errno;

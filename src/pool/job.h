@@ -50,7 +50,7 @@ struct mp__job {
     uint32_t chunks;
     size_t in_size, out_size; /* of one element; MP__JOB_ARRAY */
     const unsigned char *in;  /* elements, or the pickles of the values one behind the other */
-    const uint64_t *in_at;    /* MP__JOB_OBJECTS: where each pickle begins, and the last one's end */
+    const uint64_t *in_at; /* MP__JOB_OBJECTS: where each pickle begins, and the last one's end */
     unsigned char *out;
     _Atomic(void *) *results; /* MP__JOB_OBJECTS: struct mp__result, NULL until made */
     _Alignas(64) _Atomic uint32_t next;

@@ -235,8 +235,8 @@ map_objects(mp_pool *pool, mp_task f, mp_obj items, mp_obj *ret, const mp_map_op
         *ret = mp_list_of(0, NULL);
         return mp_obj_kind(*ret) == MP_KIND_FAILED ? MP_ENOMEM : 0;
     }
-    struct mp__job *job = new_job(mp__pool_team(pool), MP__JOB_OBJECTS, (mp__func)f, (size_t)count,
-                                  options);
+    struct mp__job *job =
+        new_job(mp__pool_team(pool), MP__JOB_OBJECTS, (mp__func)f, (size_t)count, options);
     if (!job) {
         return mp_last_error();
     }
@@ -301,8 +301,7 @@ static int
 map_array(mp_pool *pool, mp_array_task f, const void *in, size_t in_size, void *out,
           size_t out_size, size_t count, const mp_map_options *options)
 {
-    struct mp__job *job =
-        new_job(mp__pool_team(pool), MP__JOB_ARRAY, (mp__func)f, count, options);
+    struct mp__job *job = new_job(mp__pool_team(pool), MP__JOB_ARRAY, (mp__func)f, count, options);
     if (!job) {
         return mp_last_error();
     }

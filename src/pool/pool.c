@@ -20,10 +20,10 @@
 struct mp_pool {
     struct mp__team *team;
     const mp_context *context;
-    mp_obj initargs;           /* a tuple */
-    pthread_mutex_t one_map;   /* held while a map runs */
-    pthread_mutex_t mutex;     /* over workers and failed_starts */
-    mp_process **workers;      /* team->size of them; NULL: none in this row */
+    mp_obj initargs;         /* a tuple */
+    pthread_mutex_t one_map; /* held while a map runs */
+    pthread_mutex_t mutex;   /* over workers and failed_starts */
+    mp_process **workers;    /* team->size of them; NULL: none in this row */
     int failed_starts;
 };
 
@@ -83,8 +83,8 @@ mp__pool_tend(mp_pool *pool, bool *ret_died)
         }
         if (p) {
             *ret_died = true;
-            pool->failed_starts = atomic_load(&pool->team->row[i].ready) ? 0
-                                                                         : pool->failed_starts + 1;
+            pool->failed_starts =
+                atomic_load(&pool->team->row[i].ready) ? 0 : pool->failed_starts + 1;
             mp_process_free(p);
             pool->workers[i] = NULL;
             atomic_store(&pool->team->row[i].job, NULL);
@@ -93,8 +93,9 @@ mp__pool_tend(mp_pool *pool, bool *ret_died)
             continue;
         }
         if (pool->failed_starts >= MOST_FAILED_STARTS) {
-            status = mp__error(MP_EPROCESS, "the pool's workers end in their initializer, %d in a "
-                                            "row; their messages are on stderr",
+            status = mp__error(MP_EPROCESS,
+                               "the pool's workers end in their initializer, %d in a "
+                               "row; their messages are on stderr",
                                pool->failed_starts);
         } else {
             status = start_worker(pool, i);

@@ -106,8 +106,8 @@ claim(struct mp__job *job, uint32_t me)
         bool hint_is_used_up = c >= job->chunks;
         if (hint_is_used_up) {
             /* One whose taker died between the hint and the claim would be left over: look. */
-            for (c = 0; c < job->chunks && atomic_load_explicit(&job->chunk[c],
-                                                                memory_order_relaxed) != 0;
+            for (c = 0;
+                 c < job->chunks && atomic_load_explicit(&job->chunk[c], memory_order_relaxed) != 0;
                  c++) {
             }
             if (c == job->chunks) {

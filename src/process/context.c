@@ -101,8 +101,8 @@ mp_set_start_method(const char *method, bool force)
     }
     const mp_context *now = NULL;
     if (!atomic_compare_exchange_strong(&chosen, &now, wanted)) {
-        return mp__error(MP_ERUNTIME,
-                         "mp_set_start_method: the start method is chosen already: %s", now->name);
+        return mp__error(MP_ERUNTIME, "mp_set_start_method: the start method is chosen already: %s",
+                         now->name);
     }
     return 0;
 }

@@ -29,8 +29,8 @@ struct mp__hello {
     uint16_t kind;
     uint16_t daemon; /* of MP__HELLO_CHILD to the forkserver */
     uint64_t heap_base, heap_size;
-    uint64_t block;       /* address of the launch block */
-    int32_t pid, signal;  /* MP__HELLO_SIGNAL */
+    uint64_t block;      /* address of the launch block */
+    int32_t pid, signal; /* MP__HELLO_SIGNAL */
 };
 
 struct mp__answer {

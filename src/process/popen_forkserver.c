@@ -136,8 +136,9 @@ launch(mp_process *p)
     if (status == 0) {
         status = mp__launch_await(pipe_fds[0], mp__plat_now() + MP__LAUNCH_PATIENCE, &answer);
         if (status == -EPIPE || status == MP_ETIMEOUT) {
-            status = mp__error(MP_ERUNTIME, "mp_process_start: the forkserver or the child %s "
-                                            "before the child had joined",
+            status = mp__error(MP_ERUNTIME,
+                               "mp_process_start: the forkserver or the child %s "
+                               "before the child had joined",
                                status == MP_ETIMEOUT ? "hung" : "died");
         }
     }

@@ -53,8 +53,7 @@ program(char *buf, size_t size)
     if (!chosen) {
         status = mp__plat_executable(argv ? argv[0] : NULL, buf, size);
     }
-    return status < 0 ? mp__error_os(-status, "mp_process_start: where the program's file is")
-                      : 0;
+    return status < 0 ? mp__error_os(-status, "mp_process_start: where the program's file is") : 0;
 }
 
 /* The environment with the mark of a child; *mark holds its text.  NULL: no memory. */

@@ -88,8 +88,8 @@ mp_process_new(mp_target target, mp_args *args, const mp_process_options *option
     p->args = args;
     p->context = o->context;
     p->sentinel = p->start_pipe = -1;
-    p->daemon = o->daemon == MP_DAEMON_INHERIT ? mp__process_self()->daemon
-                                               : o->daemon == MP_DAEMON_YES;
+    p->daemon =
+        o->daemon == MP_DAEMON_INHERIT ? mp__process_self()->daemon : o->daemon == MP_DAEMON_YES;
     p->identity = next_identity();
     if (p->identity) {
         p->name = o->name && *o->name ? strdup(o->name) : default_name(o->context, p->identity);
@@ -209,9 +209,9 @@ mp_process_join(mp_process *p, double timeout)
         return mp__error(MP_ESTATE, "mp_process_join: %s was not started", p->name);
     }
     status = mp__children_wait(p, until);
-    return status < 0 ? mp__error(status, "mp_process_join: %s (pid %d) still runs", p->name,
-                                  (int)p->pid)
-                      : 0;
+    return status < 0
+               ? mp__error(status, "mp_process_join: %s (pid %d) still runs", p->name, (int)p->pid)
+               : 0;
 }
 
 /* Whether p, a child of ours, has ended. */
@@ -248,8 +248,8 @@ mp_process_exitcode(mp_process *p, int *ret_code)
     if (!ret_code) {
         return mp__error(MP_EVALUE, "mp_process_exitcode: NULL");
     }
-    if (p->owner != getpid() || p->foreign || p == mp__process_self() ||
-        p->state == MP__INITIAL || !has_ended(p)) {
+    if (p->owner != getpid() || p->foreign || p == mp__process_self() || p->state == MP__INITIAL ||
+        !has_ended(p)) {
         return MP_NOT_YET;
     }
     if (p->lost) {
@@ -310,8 +310,8 @@ mp_process_close(mp_process *p)
     if (p->state != MP__INITIAL) {
         status = check_owner(p, "mp_process_close");
         if (status == 0 && !has_ended(p)) {
-            status = mp__error(MP_ESTATE, "mp_process_close: %s still runs; join it first",
-                               p->name);
+            status =
+                mp__error(MP_ESTATE, "mp_process_close: %s still runs; join it first", p->name);
         }
     }
     if (status == 0) {

@@ -33,7 +33,7 @@ struct mp_process {
     pid_t pid;
     char *name;
     bool name_is_ours; /* to free */
-    char *identity; /* "1", "1:2": child indices from the main process; "" for it */
+    char *identity;    /* "1", "1:2": child indices from the main process; "" for it */
     bool daemon;
     bool foreign;  /* an object that only tells about another process (the parent) */
     bool lost;     /* ended, but somebody else took the status */

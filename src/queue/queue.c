@@ -77,8 +77,8 @@ int(mp_queue_put)(mp_queue *q, mp_obj item, double timeout)
         /* Encode before the lock: nobody waits for it. */
         status = mp__obj_dump_into(item, &mp__family_handles, small, sizeof small, &len, &spill);
         if (status == 0) {
-            status = put_bytes(q, MP__RING_OBJECT, spill ? spill : small, len, until,
-                               "mp_queue_put");
+            status =
+                put_bytes(q, MP__RING_OBJECT, spill ? spill : small, len, until, "mp_queue_put");
             free(spill);
         }
     }
@@ -186,9 +186,9 @@ place_buffer(void *ctx, enum mp__ring_type type, size_t len, int *ret_status)
     }
     b->len = len;
     if (len > b->cap) {
-        *ret_status = mp__error(MP_EBUFFERTOOSHORT,
-                                "mp_queue_get_bytes: the message has %zu bytes, the buffer %zu",
-                                len, b->cap);
+        *ret_status =
+            mp__error(MP_EBUFFERTOOSHORT,
+                      "mp_queue_get_bytes: the message has %zu bytes, the buffer %zu", len, b->cap);
         return NULL;
     }
     return b->data ? b->data : b; /* an empty message needs no buffer */

@@ -230,8 +230,7 @@ link_segment(struct mp__ring *r, uint64_t tail, uint64_t bytes, uint64_t header,
         sequence = (sequence + 1) & MP__SEQUENCE_MASK;
     }
     atomic_store_explicit(&old->next, s, memory_order_release);
-    atomic_store_explicit(mp__record(unit_of(tail)),
-                          mp__record_header(MP__RECORD_LINK, s->base),
+    atomic_store_explicit(mp__record(unit_of(tail)), mp__record_header(MP__RECORD_LINK, s->base),
                           memory_order_release); /* queue.put.commit */
     /* In this order: recover_put() reads the progress from it. */
     atomic_store_explicit(&r->tail, place(sequence, s->base + need), memory_order_release);
@@ -258,8 +257,8 @@ put_locked(struct mp__ring *r, enum mp__ring_type type, const void *data, size_t
         f = fit_patiently(r, s, tail, need);
     }
     if (f == NO_ROOM) {
-        return link_segment(r, tail, segment_bytes((s->end - s->base) * 2, need), header, data,
-                            len, need);
+        return link_segment(r, tail, segment_bytes((s->end - s->base) * 2, need), header, data, len,
+                            need);
     }
     if (too_big(r, s, tail, f) &&
         link_segment(r, tail, segment_bytes(units_used(s, tail, r->head_seen) * 8, need), header,

@@ -178,7 +178,8 @@ mp_array_tolist(mp_array *a)
     size_t length = a->length, done = 0;
     mp_obj *items = malloc((length ? length : 1) * sizeof *items);
     if (!items) {
-        return mp__obj_failed(mp__error(MP_ENOMEM, "%s: no memory for a list of %zu", call, length));
+        return mp__obj_failed(
+            mp__error(MP_ENOMEM, "%s: no memory for a list of %zu", call, length));
     }
     unsigned char *copy;
     rc = snapshot(a, &copy, call);

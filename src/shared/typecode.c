@@ -180,8 +180,8 @@ wchar_to(wchar_t element, const char *call)
     char s[4];
     size_t len = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
     if (c > 0x10ffff) {
-        return mp__obj_failed(mp__error(MP_EVALUE, "%s: the wchar_t %#lx is no character", call,
-                                        (unsigned long)c));
+        return mp__obj_failed(
+            mp__error(MP_EVALUE, "%s: the wchar_t %#lx is no character", call, (unsigned long)c));
     }
     for (size_t i = len - 1; i > 0; i--) {
         s[i] = (char)(0x80 | (c & 0x3f));

@@ -44,6 +44,5 @@ int
 mp_lock_locked(mp_lock *lock)
 {
     int status = mp__shared_check(lock, MP__TAG_LOCK, "mp_lock_locked");
-    return status < 0 ? status
-                      : atomic_load_explicit(&lock->word, memory_order_relaxed) != 0;
+    return status < 0 ? status : atomic_load_explicit(&lock->word, memory_order_relaxed) != 0;
 }

@@ -77,6 +77,5 @@ int
 mp_rlock_locked(mp_rlock *lock)
 {
     int status = mp__shared_check(lock, MP__TAG_RLOCK, "mp_rlock_locked");
-    return status < 0 ? status
-                      : atomic_load_explicit(&lock->word, memory_order_relaxed) != 0;
+    return status < 0 ? status : atomic_load_explicit(&lock->word, memory_order_relaxed) != 0;
 }
