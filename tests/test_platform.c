@@ -109,7 +109,7 @@ shared_page(void)
     return p;
 }
 
-/* ---- time, randomness, processors ------------------------------------------------------------- */
+/* ---- time, randomness, processors ------------------------------------------------------------ */
 
 static void
 test_clock_read_twice_does_not_go_back(void **state)
@@ -143,7 +143,7 @@ test_cpus_counted_are_at_least_one(void **state)
     assert_true(mp__plat_usable_cpus() <= mp__plat_cpus());
 }
 
-/* ---- words ------------------------------------------------------------------------------------ */
+/* ---- words ----------------------------------------------------------------------------------- */
 
 static void
 test_word_that_differs_is_not_waited_for(void **state)
@@ -244,7 +244,7 @@ test_hint_taken_back_leaves_the_word(void **state)
     munmap(page, 4096);
 }
 
-/* ---- identity and liveness --------------------------------------------------------------------- */
+/* ---- identity and liveness ------------------------------------------------------------------- */
 
 static void *
 tell_tid(void *arg)
@@ -481,7 +481,7 @@ test_child_that_dies_with_its_parent_does(void **state)
     assert_int_equal(mp__plat_die_with_parent(), system_tells() ? 0 : -ENOTSUP);
 }
 
-/* ---- functions ---------------------------------------------------------------------------------- */
+/* ---- functions ------------------------------------------------------------------------------- */
 
 static int data_not_code = 4;
 

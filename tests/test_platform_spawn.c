@@ -122,7 +122,7 @@ start_self(char *role, int keep, pid_t *ret_pid)
     return status < 0 ? status : mp__plat_spawn(path, argv, environ, keep, ret_pid);
 }
 
-/* Start it with `keep` and read what it inherited from the pipe's other end.  0 or where it failed. */
+/* Start it with `keep`, and read what it inherited at the pipe's other end.  0, or what failed. */
 static int
 ask_inherited(int keep, int read_end, struct inherited *ret)
 {
@@ -187,7 +187,7 @@ test_spawn_program_that_is_not_there_fails(void **state)
     assert_int_equal(count_open(), before);
 }
 
-/* The descriptors to have in place before the spawn: which of 0..3 keep shall be, what is closed. */
+/* What stands where before the spawn: which of 0..3 keep is, if any, and what is open. */
 struct arrangement {
     int keep_at;
     bool open[3];
@@ -212,9 +212,6 @@ spawn_arranged(void *arg)
     if (a->keep_at >= 0) {
         keep = dup2(write_end, a->keep_at);
         close(write_end);
-        if (keep != 3) {
-            fcntl(keep, F_SETFD, FD_CLOEXEC); /* 3 without: the program would have it anyhow */
-        }
     }
     int status = ask_inherited(keep, read_end, &in);
     dup2(error_end, 2); /* to be heard */

@@ -1,8 +1,8 @@
 /*
  * plan.c - cut the work into units
  *
- * Everything is put into mp_malloc() memory, where a pointer is the same in all processes: a worker
- * gets a unit and follows its pointers to the files and their names, under every start method.
+ * Everything is in mp_malloc() memory, where a pointer is the same in all processes: a worker gets a
+ * unit and follows its pointers to the files and their names, under every start method.
  */
 #include "plan.h"
 
@@ -20,24 +20,13 @@ enum {
     COST_OF_A_FILE = 2 << 10 /* opening a file takes as long as counting about so many bytes */
 };
 
-/* Copy the files and their names to shared memory, in one block. */
+/* The files in one block of shared memory; their names are there already. */
 static struct wc_file *
 share_files(const struct wc_walk *walk)
 {
-    size_t size = walk->count * sizeof(struct wc_file);
-    for (size_t i = 0; i < walk->count; i++) {
-        size += strlen(walk->files[i].path) + 1;
-    }
-    struct wc_file *files = mp_malloc(size);
-    if (files == NULL) {
-        return NULL;
-    }
-    char *name = (char *)(files + walk->count);
-    for (size_t i = 0; i < walk->count; i++) {
-        size_t length = strlen(walk->files[i].path) + 1;
-        memcpy(name, walk->files[i].path, length);
-        files[i] = (struct wc_file){.path = name, .size = walk->files[i].size};
-        name += length;
+    struct wc_file *files = mp_malloc(walk->count * sizeof *files);
+    if (files != NULL && walk->count > 0) {
+        memcpy(files, walk->files, walk->count * sizeof *files);
     }
     return files;
 }

@@ -28,7 +28,7 @@ struct wc_plan {
     struct wc_file *files;
 };
 
-/* 0, or -1 with mp_last_error() set. */
+/* The walk's memory is shared memory.  0, or -1 with mp_last_error() set. */
 int wc_plan_make(struct wc_plan *plan, const struct wc_walk *walk, int workers);
 
 void wc_plan_free(struct wc_plan *plan);

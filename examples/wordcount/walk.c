@@ -1,15 +1,13 @@
 /*
  * walk.c - find the regular files below directories
  *
- * Directories wait in a list, not in the call stack, and one is open at a time: neither a deep tree
- * nor a limit on open files is a problem.
+ * The tree is read level by level: the directories of a level are listed, all of them at once as
+ * far as the caller can, and what they hold makes the next level.
  */
 #define _POSIX_C_SOURCE 200809L
 #include "walk.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,8 +15,8 @@
 #include <sys/stat.h>
 
 struct wc_place {
-    dev_t device;
-    ino_t inode;
+    uint64_t device;
+    uint64_t inode;
     bool taken;
 };
 
@@ -28,7 +26,14 @@ wc_report_unreadable(const char *path, int error)
     fprintf(stderr, "wordcount: %s: %s\n", path, strerror(error));
 }
 
-/* Room for one more element; the new block, or NULL. */
+static void
+report(struct wc_walk *walk, const char *path, int error)
+{
+    wc_report_unreadable(path, error);
+    walk->unreadable++;
+}
+
+/* A block with room for one more element: the same, a larger one, or NULL. */
 static void *
 room_for_one(void *block, size_t count, size_t *capacity, size_t size)
 {
@@ -43,25 +48,10 @@ room_for_one(void *block, size_t count, size_t *capacity, size_t size)
     return block;
 }
 
-static char *
-join_path(const char *directory, const char *name)
-{
-    size_t length = strlen(directory);
-    size_t name_size = strlen(name) + 1;
-    bool slash = length > 0 && directory[length - 1] != '/';
-    char *path = malloc(length + slash + name_size);
-    if (path != NULL) {
-        memcpy(path, directory, length);
-        path[length] = '/';
-        memcpy(path + length + slash, name, name_size);
-    }
-    return path;
-}
-
 static struct wc_place *
-find_place(struct wc_place *table, size_t capacity, dev_t device, ino_t inode)
+find_place(struct wc_place *table, size_t capacity, uint64_t device, uint64_t inode)
 {
-    uint64_t hash = ((uint64_t)inode ^ (uint64_t)device << 40) * 0x9e3779b97f4a7c15u;
+    uint64_t hash = (inode ^ device << 40) * 0x9e3779b97f4a7c15u;
     size_t at = (hash >> 32) & (capacity - 1);
     while (table[at].taken && (table[at].device != device || table[at].inode != inode)) {
         at = (at + 1) & (capacity - 1);
@@ -69,9 +59,9 @@ find_place(struct wc_place *table, size_t capacity, dev_t device, ino_t inode)
     return &table[at];
 }
 
-/* 1 the first time that the directory comes, 0 later, -1: no memory. */
+/* 1 the first time that a directory comes, 0 later, -1: no memory. */
 static int
-visit(struct wc_walk *walk, dev_t device, ino_t inode)
+visit(struct wc_walk *walk, uint64_t device, uint64_t inode)
 {
     if (2 * walk->visited_count >= walk->visited_capacity) {
         size_t bigger = walk->visited_capacity == 0 ? 64 : 2 * walk->visited_capacity;
@@ -98,138 +88,133 @@ visit(struct wc_walk *walk, dev_t device, ino_t inode)
     return 1;
 }
 
-/* Take over a path, as a file or as a directory to read later; NULL or no room: -1. */
 static int
-take_path(struct wc_walk *walk, char *path, const struct stat *st)
+take_directory(struct wc_walk *walk, const struct wc_found *found)
 {
-    if (path == NULL) {
+    int first = visit(walk, found->device, found->inode);
+    if (first != 1) {
+        return first;
+    }
+    const char **pending =
+        room_for_one(walk->pending, walk->pending_count, &walk->pending_capacity, sizeof *pending);
+    if (pending == NULL) {
         return -1;
     }
-    if (S_ISDIR(st->st_mode)) {
-        char **pending = room_for_one(walk->pending, walk->pending_count, &walk->pending_capacity,
-                                      sizeof *pending);
-        if (pending == NULL) {
-            free(path);
-            return -1;
-        }
-        walk->pending = pending;
-        pending[walk->pending_count++] = path;
-        return 0;
-    }
+    walk->pending = pending;
+    pending[walk->pending_count++] = found->path;
+    return 0;
+}
+
+static int
+take_file(struct wc_walk *walk, const struct wc_found *found)
+{
     struct wc_file *files = room_for_one(walk->files, walk->count, &walk->capacity, sizeof *files);
     if (files == NULL) {
-        free(path);
         return -1;
     }
     walk->files = files;
-    files[walk->count++] = (struct wc_file){.path = path, .size = st->st_size};
-    walk->bytes += (uint64_t)st->st_size;
+    files[walk->count++] = (struct wc_file){.path = found->path, .size = found->size};
+    walk->bytes += (uint64_t)found->size;
     return 0;
 }
 
+/* Take what a listing holds, and the block that it is in. */
 static int
-take_entry(struct wc_walk *walk, DIR *directory, const char *path, const char *name)
+take_listing(struct wc_walk *walk, const struct wc_listing *listing)
 {
-    struct stat st;
-    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
-        return 0;
-    }
-    if (fstatat(dirfd(directory), name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
-        if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) {
-            return 0;
-        }
-        return take_path(walk, join_path(path, name), &st);
-    }
-    int error = errno;
-    if (error == ENOENT) {
-        return 0; /* removed since its name was read */
-    }
-    char *entry = join_path(path, name);
-    if (entry == NULL) {
+    struct wc_found **blocks =
+        room_for_one(walk->blocks, walk->block_count, &walk->block_capacity, sizeof *blocks);
+    if (blocks == NULL) {
         return -1;
     }
-    wc_report_unreadable(entry, error);
-    walk->unreadable++;
-    free(entry);
-    return 0;
-}
+    walk->blocks = blocks;
+    blocks[walk->block_count++] = listing->found;
 
-static int
-read_directory(struct wc_walk *walk, DIR *directory, const char *path)
-{
-    struct stat st;
-    if (fstat(dirfd(directory), &st) == 0) {
-        int first = visit(walk, st.st_dev, st.st_ino);
-        if (first != 1) {
-            return first;
-        }
-    }
-    for (;;) {
-        errno = 0;
-        struct dirent *entry = readdir(directory);
-        if (entry == NULL) {
-            break;
-        }
-        if (take_entry(walk, directory, path, entry->d_name) != 0) {
-            return -1;
-        }
-    }
-    if (errno != 0) {
-        wc_report_unreadable(path, errno);
-        walk->unreadable++;
-    }
-    return 0;
-}
-
-/* Read the directories that wait, and those found meanwhile. */
-static int
-read_pending(struct wc_walk *walk)
-{
     int status = 0;
-    while (walk->pending_count > 0 && status == 0) {
-        char *path = walk->pending[--walk->pending_count];
-        DIR *directory = opendir(path);
-        if (directory != NULL) {
-            status = read_directory(walk, directory, path);
-            closedir(directory);
+    for (size_t i = 0; i < listing->count && status == 0; i++) {
+        const struct wc_found *found = &listing->found[i];
+        if (found->kind == WC_DIRECTORY) {
+            status = take_directory(walk, found);
+        } else if (found->kind == WC_FILE) {
+            status = take_file(walk, found);
         } else {
-            wc_report_unreadable(path, errno);
-            walk->unreadable++;
+            report(walk, found->path, found->kind);
         }
-        free(path);
     }
     return status;
 }
 
-int
-wc_walk_add(struct wc_walk *walk, const char *root)
+/* A root is taken as if a listing had found it, but through a link. */
+static int
+take_root(struct wc_walk *walk, const char *root)
 {
     struct stat st;
     if (stat(root, &st) != 0) {
-        wc_report_unreadable(root, errno);
-        walk->unreadable++;
+        report(walk, root, errno);
         return 0;
     }
     if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) {
-        fprintf(stderr, "wordcount: %s: neither a directory nor a regular file\n", root);
-        walk->unreadable++;
+        report(walk, root, ENOTDIR);
         return 0;
     }
-    if (take_path(walk, strdup(root), &st) != 0) {
+    size_t size = strlen(root) + 1;
+    struct wc_found *found = walk->memory->allocate(sizeof *found + size);
+    if (found == NULL) {
         return -1;
     }
-    return read_pending(walk);
+    *found = (struct wc_found){.path = memcpy(found + 1, root, size),
+                               .size = st.st_size,
+                               .device = (uint64_t)st.st_dev,
+                               .inode = (uint64_t)st.st_ino,
+                               .kind = S_ISDIR(st.st_mode) ? WC_DIRECTORY : WC_FILE};
+    return take_listing(walk, &(struct wc_listing){.found = found, .count = 1});
+}
+
+/* List the directories that wait; those found in them wait then. */
+static int
+read_level(struct wc_walk *walk, wc_list_all list_all, void *context)
+{
+    const char **paths = walk->pending;
+    size_t count = walk->pending_count;
+    walk->pending = NULL;
+    walk->pending_count = 0;
+    walk->pending_capacity = 0;
+
+    struct wc_listing *listings = calloc(count, sizeof *listings);
+    int status = listings != NULL ? list_all(context, paths, listings, count) : -1;
+    for (size_t i = 0; i < count && status == 0; i++) {
+        if (listings[i].error != 0) {
+            report(walk, paths[i], listings[i].error);
+        }
+        status = take_listing(walk, &listings[i]);
+    }
+    free(listings);
+    free(paths);
+    return status;
+}
+
+int
+wc_walk_run(struct wc_walk *walk, const struct wc_memory *memory, const char *const *roots,
+            size_t count, wc_list_all list_all, void *context)
+{
+    *walk = (struct wc_walk){.memory = memory};
+    int status = 0;
+    for (size_t i = 0; i < count && status == 0; i++) {
+        status = take_root(walk, roots[i]);
+    }
+    while (walk->pending_count > 0 && status == 0) {
+        status = read_level(walk, list_all, context);
+    }
+    return status;
 }
 
 void
 wc_walk_free(struct wc_walk *walk)
 {
-    for (size_t i = 0; i < walk->count; i++) {
-        free((char *)walk->files[i].path);
+    for (size_t i = 0; i < walk->block_count; i++) {
+        walk->memory->release(walk->blocks[i]); /* NULL for an empty directory */
     }
-    while (walk->pending_count > 0) {
-        free(walk->pending[--walk->pending_count]);
-    }
+    free(walk->blocks);
     free(walk->files);
     free(walk->pending);
     free(walk->visited);

@@ -2,9 +2,10 @@
  * wordcount: count the words of large trees of files, with a pool of processes.
  *
  *     options.c    the command line
- *     walk.c       the parent finds the files
- *     plan.c       and cuts the work into units, in shared memory;
- *     work.c       the map: the workers of an mp_pool count them, into a table each;
+ *     walk.c       finding the files, level by level of the tree;
+ *     listing.c    the workers of an mp_pool list the directories of a level
+ *     plan.c       the parent cuts the work into units, in shared memory
+ *     work.c       the map: the workers count the units, into a table each;
  *     merge.c      the reduce: the workers merge the tables, a range of hashes each
  *     count.c      counting a file, or a piece of one
  *     table.c      words and their counts
@@ -45,37 +46,46 @@ failed(const char *what)
     return 1;
 }
 
-/* Walk what was asked for, or the places where most systems have text.  0, 1 or 2. */
+/* How the walk has directories listed: by the workers. */
 static int
-find_files(struct wc_walk *walk, const struct wc_options *options)
+list_all(void *context, const char *const *paths, struct wc_listing *ret_listings, size_t count)
 {
-    static const char *const usual[] = {"/usr/share/common-licenses", "/usr/share/doc",
-                                        "/usr/include"};
-    int status = 0;
-    for (int i = 0; i < options->roots_count && status == 0; i++) {
-        status = wc_walk_add(walk, options->roots[i]);
-    }
-    int found = options->roots_count;
-    for (size_t i = 0; i < sizeof usual / sizeof usual[0] && options->roots_count == 0; i++) {
-        struct stat st;
-        if (status == 0 && stat(usual[i], &st) == 0) {
-            status = wc_walk_add(walk, usual[i]);
-            found++;
-        }
-    }
-    if (status != 0) {
+    mp_pool *pool = context;
+    return mp_pool_map_array(pool, wc_list_directory, paths, sizeof *paths, ret_listings,
+                             sizeof *ret_listings, count, NULL);
+}
+
+/* Find the files below the roots.  0 or 1. */
+static int
+find_files(mp_pool *pool, struct wc_walk *walk, const struct wc_options *options)
+{
+    int status = wc_walk_run(walk, &wc_shared_memory, (const char *const *)options->roots,
+                             (size_t)options->roots_count, list_all, pool);
+    if (status == -1) {
         return failed("out of memory");
     }
-    if (found == 0) {
-        failed("there is nothing to count by default here: name a directory");
-        return 2;
+    return status != 0 ? failed(mp_last_error_text()) : 0;
+}
+
+/* When no DIR is given: the places where most systems have text, as far as they exist. */
+static void
+default_roots(struct wc_options *options)
+{
+    static char usual[][32] = {"/usr/share/common-licenses", "/usr/share/doc", "/usr/include"};
+    static char *roots[sizeof usual / sizeof usual[0]];
+    options->roots = roots;
+    for (size_t i = 0; i < sizeof usual / sizeof usual[0]; i++) {
+        struct stat st;
+        if (stat(usual[i], &st) == 0) {
+            roots[options->roots_count++] = usual[i];
+        }
     }
-    return 0;
 }
 
 /* What became of all files. */
 struct count {
     struct wc_counted counted;
+    uint64_t unreadable;      /* files and directories */
     struct wc_entry *entries; /* every word once */
     size_t entry_count;
 };
@@ -131,17 +141,26 @@ reduce(mp_pool *pool, struct count *count)
 
 /* 0 or 1.  The memory of a count that failed goes with the process. */
 static int
-count_words(struct count *count, const struct wc_walk *walk, int workers, const mp_context *context)
+count_words(struct count *count, const struct wc_options *options, const mp_context *context)
 {
-    mp_pool *pool = mp_pool_new(&(mp_pool_options){.processes = workers, .context = context});
+    mp_pool *pool =
+        mp_pool_new(&(mp_pool_options){.processes = options->workers, .context = context});
     if (pool == NULL) {
         return failed(mp_last_error_text());
     }
-    int status = map(pool, walk, count);
+    struct wc_walk walk;
+    int status = find_files(pool, &walk, options);
+    if (status == 0) {
+        status = map(pool, &walk, count);
+    }
     if (status == 0) {
         status = reduce(pool, count);
     }
     mp_pool_free(pool);
+    if (status == 0) {
+        count->unreadable = walk.unreadable + count->counted.unreadable;
+        wc_walk_free(&walk);
+    }
     return status;
 }
 
@@ -176,16 +195,20 @@ main(int argc, char **argv)
         failed(mp_last_error_text());
         return 2;
     }
-    int workers = options.workers > 0 ? options.workers : mp_usable_cpu_count();
+    if (options.workers == 0) {
+        options.workers = mp_usable_cpu_count();
+    }
+    if (options.roots_count == 0) {
+        default_roots(&options);
+    }
+    if (options.roots_count == 0) {
+        failed("there is nothing to count by default here: name a directory");
+        return 2;
+    }
 
     double begin = now();
-    struct wc_walk walk = {0};
-    int status = find_files(&walk, &options);
-    if (status != 0) {
-        return status;
-    }
     struct count count;
-    if (count_words(&count, &walk, workers, context) != 0) {
+    if (count_words(&count, &options, context) != 0) {
         return 1;
     }
     double seconds = now() - begin;
@@ -193,19 +216,17 @@ main(int argc, char **argv)
     if (options.all) {
         wc_print_all(count.entries, count.entry_count);
     } else {
-        print_totals(&count, seconds, workers, context);
+        print_totals(&count, seconds, options.workers, context);
         wc_print_top(count.entries, count.entry_count, options.top);
     }
     if (fflush(stdout) != 0 || ferror(stdout)) {
         return failed(strerror(errno));
     }
-    uint64_t unreadable = walk.unreadable + count.counted.unreadable;
-    if (unreadable > 0) {
+    if (count.unreadable > 0) {
         fprintf(stderr, "wordcount: %" PRIu64 " files or directories could not be read\n",
-                unreadable);
+                count.unreadable);
     }
     free(count.entries);
     wc_counted_free(&count.counted);
-    wc_walk_free(&walk);
     return 0;
 }

@@ -1,5 +1,5 @@
 /*
- * work.c - the map: what a worker does with a unit
+ * work.c - what a worker does: listing directories, and the map, counting a unit
  *
  * Each worker counts all its units into one table, in the memory that all processes share, and its
  * results point there.  So nothing is sent, and there are as many tables to merge as workers, not
@@ -22,9 +22,15 @@ release(void *block)
     mp_free(block);
 }
 
-static const struct wc_memory shared_memory = {mp_malloc, release};
+const struct wc_memory wc_shared_memory = {mp_malloc, release};
 
 /* ---- in a worker ------------------------------------------------------------------------------*/
+
+int
+wc_list_directory(const void *in, void *out)
+{
+    return wc_read_directory(*(const char *const *)in, out, &wc_shared_memory) == 0 ? 0 : MP_ENOMEM;
+}
 
 /* This process's own, from its first unit to its end. */
 static struct wc_counter counter;
@@ -49,7 +55,7 @@ wc_count_unit(const void *in, void *out)
     struct wc_result *result = out;
     *result = (struct wc_result){.table = NULL};
 
-    if (counter.table == NULL && wc_counter_init(&counter, &shared_memory) != 0) {
+    if (counter.table == NULL && wc_counter_init(&counter, &wc_shared_memory) != 0) {
         return MP_ENOMEM;
     }
     result->table = counter.table;
@@ -151,7 +157,7 @@ void
 wc_counted_free(struct wc_counted *counted)
 {
     for (size_t i = 0; i < counted->table_count; i++) {
-        wc_table_free(counted->tables[i], &shared_memory);
+        wc_table_free(counted->tables[i], &wc_shared_memory);
     }
     mp_free(counted->tables);
 }

@@ -1,5 +1,5 @@
 /*
- * work.h - the map: what a worker does with a unit
+ * work.h - what a worker does: listing directories, and the map, counting a unit
  */
 #ifndef WC_WORK_H
 #define WC_WORK_H
@@ -8,8 +8,15 @@
 #include <stdint.h>
 
 #include "count.h"
+#include "listing.h"
 #include "plan.h"
 #include "table.h"
+
+/* mp_malloc() and mp_free(). */
+extern const struct wc_memory wc_shared_memory;
+
+/* A task: wc_read_directory(), from a const char * to a struct wc_listing. */
+int wc_list_directory(const void *path, void *ret_listing);
 
 struct wc_failure {
     const char *path; /* the unit's */

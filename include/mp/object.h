@@ -181,16 +181,20 @@ MP_API int mp_print(mp_obj o);
 
 /*
  * The pickle of o (protocol 4, byte for byte what CPython writes for plain values), in memory of
- * malloc().  0, MP_ENOMEM, MP_EENCODING (nests too deep), MP_ERUNTIME (a connection: it travels
- * only as an argument of a new process).
+ * malloc().  Errors become instances of Python's exception classes.
+ * 0, MP_ENOMEM, MP_EENCODING (nests deeper than 1000), MP_ERUNTIME (a handle: shared objects
+ * travel only through queues, pipes and arguments; a connection only as an argument of a new
+ * process).
  */
 MP_API int mp_obj_dump(mp_obj o, void **ret_data, size_t *ret_len);
 
 /*
- * Read a pickle of protocol 0 to 5 made of plain values.  Safe on hostile input: it calls nothing,
- * and bounds depth, size and memo by the input's length.
- * 0, MP_EUNPICKLING (not a pickle, or holds what libmp does not read; the text says where),
- * MP_EOVERFLOW (an int beyond 64 bits), MP_ENOMEM.  *ret is None on error.
+ * Read a pickle of protocol 0 to 5 made of plain values and exceptions.  Safe on hostile input: it
+ * calls nothing, and bounds depth, size and memo by the input's length.
+ * A bytearray comes as bytes, a frozenset as a set that cannot be changed; both know what they
+ * were.  A value that holds itself is not read.
+ * 0, MP_EUNPICKLING (not a pickle, or holds what libmp does not read; the text says what and
+ * where), MP_EOVERFLOW (an int beyond 64 bits), MP_ENOMEM.  *ret is None on error.
  */
 MP_API int mp_obj_load(const void *data, size_t len, mp_obj *ret);
 

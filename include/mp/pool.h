@@ -60,8 +60,9 @@ typedef struct mp_map_options {
 MP_BEGIN_DECLS
 
 /*
- * Start the workers.  NULL with mp_last_error(): MP_EVALUE (negative processes, reserved fields),
- * MP_ENOMEM, or why a worker could not be started; those already started are ended first.
+ * Start the workers.  NULL with mp_last_error(): MP_EVALUE (negative processes, or more than the
+ * 4,094 that a family has room for; reserved fields), MP_ENOMEM, or why a worker could not be
+ * started; those already started are ended first.
  */
 MP_API mp_pool *mp_pool_new(const mp_pool_options *options);
 

@@ -21,7 +21,7 @@ MP_BEGIN_DECLS
 
 /*
  * An empty queue of at most maxsize messages; 0 or less: as many as memory holds, up to
- * 268,435,455.  NULL with mp_last_error(): MP_ENOMEM, or MP_EVALUE for a maxsize beyond that.
+ * 268,435,454.  NULL with mp_last_error(): MP_ENOMEM, or MP_EVALUE for a maxsize beyond that.
  */
 MP_API mp_queue *mp_queue_new(int64_t maxsize);
 

@@ -248,8 +248,10 @@ plan_cut(uint64_t block, uint64_t need, uint64_t align)
 {
     struct cut k = {.block = block, .end = block + size_of(at(block)), .ready = ready_of(block)};
     k.used = block;
-    if ((block + HEADER) % align) {
-        k.used = (block + SMALLEST + HEADER + align - 1) / align * align - HEADER;
+    /* The address is aligned, not the offset: the base may be aligned to a page only. */
+    uint64_t payload = fam()->base + block + HEADER;
+    if (payload % align) {
+        k.used += (payload + SMALLEST + align - 1) / align * align - payload;
     }
     k.rest = k.used + need;
     if (k.end - k.rest < SMALLEST) {
@@ -470,6 +472,11 @@ take(uint64_t size, uint64_t align, _Atomic(void *) *slot)
     }
     unlock();
     if (block && late && reserve(late, k.rest) < 0) {
+        /* The pages that it did get go back, or a full system stays full. */
+        uint64_t from = page_up(k.used + sizeof(struct block)), to = page_down(k.rest);
+        if (from < to) {
+            mp__plat_shm_discard(mp__family_fd, fam(), from, to - from);
+        }
         lock();
         apply_free(k.used, page_up(k.used + sizeof(struct block)));
         commit();
@@ -621,6 +628,9 @@ mp_realloc(void *ptr, size_t size)
         return ptr;
     }
     void *fresh = mp_malloc(size);
+    if (!fresh && size <= old) {
+        return ptr; /* no memory to save memory with */
+    }
     if (fresh) {
         memcpy(fresh, ptr, size < old ? size : old);
         give_back("mp_realloc", ptr);

@@ -8,12 +8,13 @@
 
 #include <stddef.h>
 
+#include "base/hot_tls.h"
 #include "heap/owned.h"
 #include "platform/platform.h"
 
 /* Locks this thread holds, innermost last: a queue's lock is held while the heap's is taken. */
 #define DEEPEST 4
-static _Thread_local struct {
+static MP__HOT_TLS struct {
     mp__ilock *lock[DEEPEST];
     int depth;
 } held;

@@ -1,8 +1,6 @@
 /* heap/owned.c: waiting for an owned word, and taking it over from the dead. */
 #include "heap/owned.h"
 
-#include <errno.h>
-
 #include "base/error.h"
 
 #define SPINS       100
@@ -70,7 +68,7 @@ mp__owned_acquire_slow(_Atomic uint64_t *word, uint64_t mine, mp__deadline until
     if (until != MP__TRY && spin(word, mine)) {
         return 0;
     }
-    int64_t slice = FIRST_SLICE;
+    int64_t slice = FIRST_SLICE, look = mp__plat_now() + slice;
     for (;;) {
         uint64_t seen = atomic_load_explicit(word, memory_order_relaxed);
         if (seen == 0 || (seen & MP__PLAT_DIED)) {
@@ -94,14 +92,16 @@ mp__owned_acquire_slow(_Atomic uint64_t *word, uint64_t mine, mp__deadline until
             }
             seen |= MP__PLAT_WAITERS;
         }
-        int status = mp__plat_wait(low_half(word), (uint32_t)seen, left < slice ? left : slice);
-        if (status == -ETIMEDOUT) {
-            slice = slice < LAST_SLICE ? slice * 2 : slice;
+        mp__plat_wait(low_half(word), (uint32_t)seen, left < slice ? left : slice);
+        /* By the clock, not by what the wait says: signals may end every single one early. */
+        if (mp__plat_now() >= look) {
             if (atomic_load_explicit(word, memory_order_relaxed) == seen &&
                 mp__member_dead(mp__owned_owner(seen)) &&
                 take(word, &seen, mine | MP__PLAT_WAITERS)) {
                 return MP_OWNER_DIED;
             }
+            slice = slice * 2 < LAST_SLICE ? slice * 2 : LAST_SLICE;
+            look = mp__plat_now() + slice;
         }
     }
 }

@@ -96,9 +96,18 @@ typedef struct slot_type {
     const char *expected; /* Python's name, for texts */
 } slot_type;
 
-#define SIGNED_SLOT(name, min, max)  {name, SIGNED, min, max, 0, "int"}
-#define UNSIGNED_SLOT(name, max)     {name, UNSIGNED, 0, max, 0, "int"}
-#define HANDLE_SLOT(name, type, noun) {name, HANDLE, 0, 0, type, noun}
+#define SIGNED_SLOT(name, min, max)                                                                \
+    {                                                                                              \
+        name, SIGNED, min, max, 0, "int"                                                           \
+    }
+#define UNSIGNED_SLOT(name, max)                                                                   \
+    {                                                                                              \
+        name, UNSIGNED, 0, max, 0, "int"                                                           \
+    }
+#define HANDLE_SLOT(name, type, noun)                                                              \
+    {                                                                                              \
+        name, HANDLE, 0, 0, type, noun                                                             \
+    }
 
 static const slot_type slot_types[] = {
     [MP_SLOT_OBJ] = {"mp_obj", OBJECT, 0, 0, 0, "object"},
@@ -178,8 +187,8 @@ check_slot(size_t number, const mp_slot *slot, mp_obj o)
     }
     if (slot->type == MP_SLOT_FLOAT && o.mp__kind == MP_KIND_FLOAT && isfinite(o.mp__u.f) &&
         fabs(o.mp__u.f) > FLT_MAX) {
-        return mp__error(MP_EOVERFLOW, "argument %zu is float %g, which does not fit float",
-                         number, o.mp__u.f);
+        return mp__error(MP_EOVERFLOW, "argument %zu is float %g, which does not fit float", number,
+                         o.mp__u.f);
     }
     return 0;
 }

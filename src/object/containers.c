@@ -331,7 +331,8 @@ table_of(enum mp_kind kind, size_t step, size_t n, const mp_obj *items)
         return mp__obj_failed(mp__error(MP_EVALUE, "mp_obj: NULL in place of %zu items", n));
     }
     if (n % step) {
-        return give_up(n, items, mp__error(MP_EVALUE, "mp_dict_of: %zu is odd: a key without value", n));
+        return give_up(n, items,
+                       mp__error(MP_EVALUE, "mp_dict_of: %zu is odd: a key without value", n));
     }
     size_t bad = first_failed(n, items);
     if (bad < n) {

@@ -21,10 +21,12 @@
 
 /* Module names by one address each: the address stands for the name in the memo of a pickle. */
 const char mp__builtins[] = "builtins";
-static const char queue[] = "queue", context[] = "multiprocessing.context",
-                  pickle[] = "pickle";
+static const char queue[] = "queue", context[] = "multiprocessing.context", pickle[] = "pickle";
 
-#define BUILTIN(name, code, shape) {mp__builtins, #name, #name, code, shape}
+#define BUILTIN(name, code, shape)                                                                 \
+    {                                                                                              \
+        mp__builtins, #name, #name, code, shape                                                    \
+    }
 
 static const mp__exception classes[] = {
     BUILTIN(Exception, MP_ETASK, MP__PLAIN),
@@ -48,16 +50,12 @@ static const mp__exception classes[] = {
     {queue, "ShutDown", "queue.ShutDown", MP_ESHUTDOWN, MP__PLAIN},
     {"threading", "BrokenBarrierError", "threading.BrokenBarrierError", MP_EBROKENBARRIER,
      MP__PLAIN},
-    {context, "ProcessError", "multiprocessing.ProcessError", MP_EPROCESS,
+    {context, "ProcessError", "multiprocessing.ProcessError", MP_EPROCESS, MP__PLAIN},
+    {context, "TimeoutError", "multiprocessing.TimeoutError", MP_ETIMEOUT, MP__PLAIN},
+    {context, "AuthenticationError", "multiprocessing.AuthenticationError", MP_EAUTH, MP__PLAIN},
+    {context, "BufferTooShort", "multiprocessing.BufferTooShort", MP_EBUFFERTOOSHORT, MP__PLAIN},
+    {"multiprocessing.managers", "RemoteError", "multiprocessing.managers.RemoteError", MP_EREMOTE,
      MP__PLAIN},
-    {context, "TimeoutError", "multiprocessing.TimeoutError", MP_ETIMEOUT,
-     MP__PLAIN},
-    {context, "AuthenticationError", "multiprocessing.AuthenticationError",
-     MP_EAUTH, MP__PLAIN},
-    {context, "BufferTooShort", "multiprocessing.BufferTooShort",
-     MP_EBUFFERTOOSHORT, MP__PLAIN},
-    {"multiprocessing.managers", "RemoteError", "multiprocessing.managers.RemoteError",
-     MP_EREMOTE, MP__PLAIN},
     {"multiprocessing.pool", "MaybeEncodingError", "multiprocessing.pool.MaybeEncodingError",
      MP_EENCODING, MP__TWO},
     {"concurrent.futures.process", "BrokenProcessPool",
@@ -265,12 +263,12 @@ typedef struct saying {
     mp_obj type; /* str of a type that is no known class, else None */
 } saying;
 
-/* Text that a C string can hold, and that is not taken for none. */
+/* Text that a C string can hold. */
 static bool
 is_text(mp_obj o)
 {
     const mp__text *t = o.mp__u.p;
-    return o.mp__kind == MP_KIND_STR && t->len && strlen(t->data) == t->len;
+    return o.mp__kind == MP_KIND_STR && strlen(t->data) == t->len;
 }
 
 /* False: they say something else, and have to be kept. */
@@ -283,7 +281,8 @@ read_forms(const mp__exception *class, const mp__seq *args, saying *s)
     }
     if (args->len <= 1) {
         s->text = args->len ? a[0] : mp_none();
-        return plain_code(class, class->code) && (args->len == 0 || is_text(a[0]));
+        return plain_code(class, class->code) &&
+               (args->len == 0 || (is_text(a[0]) && *mp_as_str(a[0])));
     }
     if (class->shape == MP__OS) {
         if (a[0].mp__kind != MP_KIND_INT) {

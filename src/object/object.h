@@ -28,7 +28,8 @@
 typedef struct mp__obj_handles {
     int (*connection_out)(void *ctx, mp_connection *c, int64_t *ret_index); /* dump: its number */
     int (*connection_in)(void *ctx, int64_t index, mp_connection **ret);    /* load */
-    int (*check)(void *ctx, enum mp_handle_type type, void *address); /* load: live, of that type? */
+    int (*check)(void *ctx, enum mp_handle_type type,
+                 void *address); /* load: live, of that type? */
     void *ctx;
 } mp__obj_handles;
 

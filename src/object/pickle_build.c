@@ -165,20 +165,13 @@ static const struct {
     const char *module, *name;
     enum mp__maker maker;
 } globals[] = {
-    {"builtins", "set", MP__MAKE_SET},
-    {"builtins", "frozenset", MP__MAKE_FROZENSET},
-    {"builtins", "list", MP__MAKE_LIST},
-    {"builtins", "tuple", MP__MAKE_TUPLE},
-    {"builtins", "bytes", MP__MAKE_BYTES},
-    {"builtins", "bytearray", MP__MAKE_BYTEARRAY},
-    {"__builtin__", "set", MP__MAKE_SET},
-    {"__builtin__", "frozenset", MP__MAKE_FROZENSET},
-    {"__builtin__", "list", MP__MAKE_LIST},
-    {"__builtin__", "tuple", MP__MAKE_TUPLE},
-    {"__builtin__", "bytes", MP__MAKE_BYTES},
-    {"__builtin__", "bytearray", MP__MAKE_BYTEARRAY},
-    {"_codecs", "encode", MP__MAKE_ENCODED},
-    {MP__HANDLE_MODULE, MP__HANDLE_NAME, MP__MAKE_HANDLE},
+    {"builtins", "set", MP__MAKE_SET},        {"builtins", "frozenset", MP__MAKE_FROZENSET},
+    {"builtins", "list", MP__MAKE_LIST},      {"builtins", "tuple", MP__MAKE_TUPLE},
+    {"builtins", "bytes", MP__MAKE_BYTES},    {"builtins", "bytearray", MP__MAKE_BYTEARRAY},
+    {"__builtin__", "set", MP__MAKE_SET},     {"__builtin__", "frozenset", MP__MAKE_FROZENSET},
+    {"__builtin__", "list", MP__MAKE_LIST},   {"__builtin__", "tuple", MP__MAKE_TUPLE},
+    {"__builtin__", "bytes", MP__MAKE_BYTES}, {"__builtin__", "bytearray", MP__MAKE_BYTEARRAY},
+    {"_codecs", "encode", MP__MAKE_ENCODED},  {MP__HANDLE_MODULE, MP__HANDLE_NAME, MP__MAKE_HANDLE},
 };
 
 static bool
@@ -266,7 +259,7 @@ spread(mp__reader *r, mp_obj o)
 static int
 call_container(mp__reader *r, enum mp__maker maker, const mp__seq *args)
 {
-    static int (*const builders[])(mp__reader *r, size_t n) = {
+    static int (*const builders[])(mp__reader * r, size_t n) = {
         [MP__MAKE_LIST] = mp__read_list,
         [MP__MAKE_TUPLE] = mp__read_tuple,
         [MP__MAKE_FROZENSET] = mp__read_frozenset,
@@ -328,7 +321,8 @@ call_bytes(mp__reader *r, enum mp__maker maker, const mp__seq *args)
         int rc = pay_for_copy(r, t->len);
         o = rc ? mp__obj_failed(rc) : mp__text_new(MP_KIND_BYTES, t->data, t->len);
     } else if (args->len == 2 && a[0].mp__kind == MP_KIND_STR && a[1].mp__kind == MP_KIND_STR &&
-               (strcmp(mp_as_str(a[1]), "latin1") == 0 || strcmp(mp_as_str(a[1]), "latin-1") == 0)) {
+               (strcmp(mp_as_str(a[1]), "latin1") == 0 ||
+                strcmp(mp_as_str(a[1]), "latin-1") == 0)) {
         o = latin1(r, a[0].mp__u.p);
     } else {
         return mp__read_bad(r, "bytes made in a way that libmp does not read");

@@ -462,7 +462,8 @@ put_dict(out *w, const mp__table *t, bool again)
         return rc ? rc : put1(w, OP_SETITEM);
     }
     size_t i = 0, end = 0;
-    while (rc == 0 && t->len && i == end) { /* as CPython: a full last batch has an empty one after */
+    while (rc == 0 && t->len &&
+           i == end) { /* as CPython: a full last batch has an empty one after */
         rc = put1(w, OP_MARK);
         end += BATCH;
         for (; rc == 0 && i < end && i < t->len; i++) {

@@ -51,14 +51,12 @@ mp__read_admit(mp__reader *r, size_t n, mp__body *container)
     if (highest >= MP__DEPTH_MAX) {
         return mp__read_bad(r, "values nest too deep");
     }
-    if (container) {
-        size_t ours = container->flags & MP__IN_MEMO ? 2 : 1;
-        if (highest > 0 && mp__body_refs(container) > ours) {
-            return mp__read_bad(r, "a container that holds itself, which libmp does not read");
-        }
-        if (highest >= container->height) {
-            container->height = (uint16_t)(highest + 1);
-        }
+    size_t ours = container->flags & MP__IN_MEMO ? 2 : 1; /* the stack's, the memo's */
+    if (highest > 0 && mp__body_refs(container) > ours) {
+        return mp__read_bad(r, "a container that holds itself, which libmp does not read");
+    }
+    if (highest >= container->height) {
+        container->height = (uint16_t)(highest + 1);
     }
     return 0;
 }
@@ -603,7 +601,9 @@ run_all(mp__reader *r, mp_obj *ret)
             continue;
         }
         int rc = need(r, 1);
-        rc = rc ? rc : mp__read_admit(r, 1, NULL);
+        if (rc == 0 && r->stack[r->top - 1].mp__kind >= MP__ITEM_FIRST) {
+            rc = mp__read_bad(r, "a global in place of a value");
+        }
         if (rc == 0) {
             *ret = r->stack[--r->top];
         }

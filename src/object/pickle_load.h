@@ -49,8 +49,8 @@ typedef struct mp__reader {
     size_t memo_end;
     size_t memo_len; /* slots in use: the next number of MEMOIZE */
     const mp__obj_handles *handles;
-    mp__walk walk;  /* what hashing and comparing keys may cost, by the length of the input */
-    size_t copied;  /* items and bytes that calls have copied, at most four times the input */
+    mp__walk walk; /* what hashing and comparing keys may cost, by the length of the input */
+    size_t copied; /* items and bytes that calls have copied, at most four times the input */
     mp_obj small_stack[MP__SMALL_STACK];
     mp_obj small_memo[MP__SMALL_MEMO];
 } mp__reader;
@@ -90,9 +90,9 @@ mp__read_height(mp_obj o)
 }
 
 /*
- * Check the top n items of the stack, which are to go into container (NULL: a new one): that they
- * are values, do not nest too deep, and that the container is not in use elsewhere, so that it
- * cannot get into itself.  Raises its height.
+ * Check the top n items of the stack, which are to go into container: that they are values, do not
+ * nest too deep, and that nothing else holds the container, so that it cannot get into itself.
+ * Raises its height.
  */
 int mp__read_admit(mp__reader *r, size_t n, mp__body *container);
 

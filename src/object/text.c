@@ -15,7 +15,7 @@
 #include "base/error.h"
 #include "object/printable.h"
 
-#define VISITS ((size_t)1 << 24)
+#define VISITS ((size_t)1 << 22)
 
 typedef struct text {
     char *data;
@@ -167,8 +167,7 @@ put_double(text *t, double d)
     } else if (x.exponent < 0) {
         snprintf(form, sizeof form, "0.%.*s%s", -x.exponent - 1, "000", x.digits);
     } else if (x.exponent + 1 >= x.n) {
-        snprintf(form, sizeof form, "%s%.*s.0", x.digits, x.exponent + 1 - x.n,
-                 "0000000000000000");
+        snprintf(form, sizeof form, "%s%.*s.0", x.digits, x.exponent + 1 - x.n, "0000000000000000");
     } else {
         snprintf(form, sizeof form, "%.*s.%s", x.exponent + 1, x.digits, x.digits + x.exponent + 1);
     }
@@ -300,6 +299,7 @@ put_str(text *t, const char *s, size_t len)
 
 /* ---- containers ------------------------------------------------------------------------------ */
 
+static void put_leaf(text *t, mp_obj o);
 static void put_repr(text *t, mp_obj o, const outer *up);
 
 static void
@@ -401,11 +401,11 @@ put_error(text *t, mp_obj o, const outer *here)
         put_items(t, args->items, named ? 2 : args->len, here);
     } else {
         if (has_errno(e)) {
-            put_int(t, -e->code);
+            put_leaf(t, mp_from_int(-e->code));
             put_z(t, ", ");
         }
         if (*e->message) {
-            put_str(t, e->message, strlen(e->message));
+            put_leaf(t, e->text);
         }
     }
     put_z(t, ")");
@@ -501,8 +501,9 @@ put_handle(text *t, mp_obj o)
     put_z(t, form);
 }
 
-static void
-put_repr(text *t, mp_obj o, const outer *up)
+/* Out of line: its buffers would be in every level's frame, and threads can have small stacks. */
+__attribute__((noinline)) static void
+put_leaf(text *t, mp_obj o)
 {
     switch (mp_obj_kind(o)) {
     case MP_KIND_NONE:
@@ -528,12 +529,19 @@ put_repr(text *t, mp_obj o, const outer *up)
     case MP_KIND_HANDLE:
         put_handle(t, o);
         break;
-    case MP_KIND_FAILED:
+    default:
         put_z(t, "<failed value>");
         break;
-    default:
+    }
+}
+
+static void
+put_repr(text *t, mp_obj o, const outer *up)
+{
+    if (mp__kind_is_container(o.mp__kind)) {
         put_container(t, o, up);
-        break;
+    } else {
+        put_leaf(t, o);
     }
 }
 

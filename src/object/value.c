@@ -43,15 +43,12 @@ mp_obj_ref(mp_obj o)
     return o;
 }
 
-/* One reference less; true when it was the last. */
+/* One reference less; true when it was the last.  With only one, nobody else can add another. */
 static bool
 release(mp__body *b)
 {
-    if (atomic_fetch_sub_explicit(&b->refs, 1, memory_order_release) != 1) {
-        return false;
-    }
-    atomic_thread_fence(memory_order_acquire);
-    return true;
+    return atomic_load_explicit(&b->refs, memory_order_acquire) == 1 ||
+           atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) == 1;
 }
 
 /* The bodies whose last reference went, linked through their counts. */

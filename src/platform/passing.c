@@ -127,7 +127,7 @@ receive(int sock, char *data, size_t len, struct incoming *in)
             data += n;
             len -= (size_t)n;
         } else if (n == 0 || errno == ECONNRESET) {
-            /* A reset: the other side went with something of ours unread.  It is gone all the same. */
+            /* A reset: the other side went and left something of ours unread. */
             return -ENODATA;
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
             wait_for(sock, POLLIN);

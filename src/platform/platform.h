@@ -18,7 +18,7 @@
 
 #include "base/deadline.h"
 
-/* ---- time, randomness, processors ----------------------------------------------------------- */
+/* ---- time, randomness, processors ------------------------------------------------------------ */
 
 /* Monotonic nanoseconds, the same clock in every process. */
 int64_t mp__plat_now(void);
@@ -184,7 +184,7 @@ int mp__plat_executable(const char *argv0, char *buf, size_t size);
  */
 int mp__plat_die_with_parent(void);
 
-/* ---- functions across images ------------------------------------------------------------------ */
+/* ---- functions across images ----------------------------------------------------------------- */
 
 #define MP__PLAT_MODULE_BYTES 256
 #define MP__PLAT_BUILD_BYTES  32

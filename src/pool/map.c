@@ -1,5 +1,5 @@
 /* pool/map.c: a map, from the side of the pool's process. */
-#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +8,8 @@
 #include "pool/job.h"
 #include "sync/handles.h"
 #include "sync/park.h"
+
+#define TEXT_BYTES 512 /* of an error that is kept while others may happen */
 
 /* ---- making and freeing jobs ----------------------------------------------------------------- */
 
@@ -18,7 +20,7 @@ chunksize_for(const mp_map_options *options, size_t count, uint32_t workers)
     size_t share = (size_t)workers * 4;
     size_t n = options && options->chunksize ? options->chunksize : (count + share - 1) / share;
     size_t least = count / (UINT32_MAX / 2) + 1; /* chunks are counted in 32 bits */
-    return n < least ? least : n;
+    return n < least ? least : n > count ? count : n;
 }
 
 static int
@@ -67,20 +69,55 @@ free_results(struct mp__job *job)
 
 /* ---- running --------------------------------------------------------------------------------- */
 
-/* After deaths: chunks of the dead are lost, and the counter is put right.  Whether all is over. */
-static bool
-settle_chunks(struct mp__job *job)
+/* What becomes of a chunk whose worker was at `item`: its word's new value. */
+static uint32_t
+bury_chunk(struct mp__job *job, uint32_t chunk, size_t item, const char *how)
 {
+    size_t end = mp__chunk_end(job, chunk);
+    if (item == MP__NO_ITEM) {
+        return MP__CHUNK_FREE; /* claimed, but nothing begun: nothing is lost */
+    }
+    if (item >= end) {
+        return MP__CHUNK_DONE; /* all run, but not yet told */
+    }
+    job->lost_item = item;
+    snprintf(job->lost_text, sizeof job->lost_text, "%s", how);
+    mp__job_fail(job, MP_EWORKERLOST, item, how);
+    size_t *resume = atomic_load(&job->resume);
+    if (item + 1 < end && !resume) {
+        resume = mp_calloc(job->chunks, sizeof *resume);
+        atomic_store(&job->resume, resume);
+    }
+    if (item + 1 == end || !resume) { /* without memory the rest of this chunk is lost too */
+        return MP__CHUNK_DONE;
+    }
+    resume[chunk] = item + 1;
+    return MP__CHUNK_FREE;
+}
+
+void
+mp__job_bury(struct mp__team *team, struct mp__job *job, uint32_t row, const char *how)
+{
+    job->deaths = true;
+    for (uint32_t c = 0; c < job->chunks; c++) {
+        if (atomic_load(&job->chunk[c]) == row + 1) {
+            uint32_t word = bury_chunk(job, c, atomic_load(&team->row[row].item), how);
+            atomic_store(&job->chunk[c], word);
+            mp__team_announce(team); /* the others may have found nothing more to do */
+            return;
+        }
+    }
+}
+
+static bool
+all_finished(const struct mp__job *job)
+{
+    if (!job->deaths) {
+        return atomic_load(&job->finished) == job->chunks;
+    }
     uint32_t over = 0;
     for (uint32_t c = 0; c < job->chunks; c++) {
-        uint32_t state = atomic_load(&job->chunk[c]);
-        if (state != MP__CHUNK_FREE && state < MP__CHUNK_LOST && mp__member_dead(state) &&
-            atomic_compare_exchange_strong(&job->chunk[c], &state, MP__CHUNK_LOST)) {
-            state = MP__CHUNK_LOST;
-            mp__job_fail(job, MP_EWORKERLOST, c * job->chunksize,
-                         "the worker that ran it was killed or exited");
-        }
-        over += state >= MP__CHUNK_LOST;
+        over += atomic_load(&job->chunk[c]) == MP__CHUNK_DONE;
     }
     return over == job->chunks;
 }
@@ -91,7 +128,7 @@ wait_a_while(struct mp__team *team, struct mp__job *job)
 {
     uint32_t seen = atomic_load(&team->done_event);
     mp__park_register(&team->done_waiters);
-    if (atomic_load(&job->finished) < job->chunks) {
+    if (!all_finished(job)) {
         mp__park(&team->done_event, seen, MP__NEVER);
     }
     if (atomic_load(&team->done_event) == seen) {
@@ -107,18 +144,14 @@ wait_for_chunks(mp_pool *pool, struct mp__team *team, struct mp__job *job)
         mp__plat_pause();
     }
     int64_t tended = mp__plat_now();
-    while (atomic_load(&job->finished) < job->chunks) {
+    while (!all_finished(job)) {
         wait_a_while(team, job);
         if (atomic_load(&team->state) == MP__TEAM_TERMINATED) {
             return mp__error(MP_ESTATE, "mp_pool_map: the pool was terminated meanwhile");
         }
         if (mp__plat_now() - tended >= MP__SLICE / 2) {
-            bool died = false;
-            int status = mp__pool_tend(pool, &died);
-            if (died && settle_chunks(job)) {
-                break;
-            }
-            if (status < 0) {
+            int status = mp__pool_tend(pool);
+            if (status < 0 && !all_finished(job)) {
                 return status;
             }
             tended = mp__plat_now();
@@ -140,9 +173,8 @@ wait_for_rows(mp_pool *pool, struct mp__team *team, struct mp__job *job)
                 mp__park(&team->done_event, seen, MP__NEVER);
             }
             if (atomic_load(&team->done_event) == seen) {
-                bool died;
                 mp__park_unregister(&team->done_waiters);
-                mp__pool_tend(pool, &died); /* clears the row of a worker that died */
+                mp__pool_tend(pool); /* clears the row of a worker that died */
             }
         }
     }
@@ -154,14 +186,22 @@ run_job(mp_pool *pool, struct mp__job *job, const char *call)
 {
     struct mp__team *team = mp__pool_team(pool);
     atomic_store(&team->job, job); /* pool.map.publish */
-    mp__park_wake_all(&team->work_waiters, &team->work_event);
+    mp__team_announce(team);
     int status = wait_for_chunks(pool, team, job);
+    char why[TEXT_BYTES];
+    snprintf(why, sizeof why, "%s", status < 0 ? mp_last_error_text() : "");
     wait_for_rows(pool, team, job);
-    if (status == 0 && atomic_load(&job->failed) != 0) {
-        status = mp__error(job->code ? job->code : MP_EWORKERLOST, "%s: item %zu: %s", call,
-                           job->failed_item, job->text);
+    mp_free(atomic_load(&job->resume));
+    uint32_t failed = atomic_load_explicit(&job->failed, memory_order_acquire);
+    if (status < 0) {
+        return mp__error_text(status, why);
     }
-    return status;
+    if (failed == 1) { /* a worker died while it wrote a failure down: that one is in hand */
+        return mp__error(MP_EWORKERLOST, "%s: item %zu: %s", call, job->lost_item, job->lost_text);
+    }
+    return failed == 0
+               ? 0
+               : mp__error(job->code, "%s: item %zu: %s", call, job->failed_item, job->text);
 }
 
 /* ---- values ---------------------------------------------------------------------------------- */

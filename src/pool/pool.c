@@ -11,19 +11,22 @@
 #include "object/object.h"
 #include "pool/job.h"
 #include "process/process.h"
-#include "sync/park.h"
 
 /* Workers that end in their initializer, one after the other, before the pool gives up. */
 #define MOST_FAILED_STARTS 8
+
+/* Every worker has a slot in the table of members, and so has their parent. */
+#define MOST_WORKERS (MP__MEMBER_SLOTS - 2)
 
 /* Private to the process that made the pool; what the workers see is in team. */
 struct mp_pool {
     struct mp__team *team;
     const mp_context *context;
-    mp_obj initargs;         /* a tuple */
-    pthread_mutex_t one_map; /* held while a map runs */
-    pthread_mutex_t mutex;   /* over workers and failed_starts */
-    mp_process **workers;    /* team->size of them; NULL: none in this row */
+    mp_obj initargs;          /* a tuple */
+    pthread_mutex_t one_map;  /* held while a map runs */
+    pthread_mutex_t one_join; /* held while workers are joined */
+    pthread_mutex_t mutex;    /* over workers and failed_starts; taken last */
+    mp_process **workers;     /* team->size of them; NULL: none in this row */
     int failed_starts;
 };
 
@@ -53,6 +56,7 @@ start_worker(mp_pool *pool, uint32_t i)
     const mp_process_options options = {.daemon = MP_DAEMON_YES, .context = pool->context};
     atomic_store(&row->ready, 0);
     atomic_store(&row->job, NULL);
+    atomic_store(&row->item, MP__NO_ITEM);
     mp_process *p = mp_process_new(
         mp__pool_worker, mp_args((void *)pool->team, i, mp_obj_ref(pool->initargs)), &options);
     if (!p) {
@@ -70,39 +74,70 @@ start_worker(mp_pool *pool, uint32_t i)
     return 0;
 }
 
-int
-mp__pool_tend(mp_pool *pool, bool *ret_died)
+/* How a worker ended, in words. */
+static void
+describe_end(mp_process *p, char *text, size_t size)
 {
+    int code = 0;
+    if (mp_process_exitcode(p, &code) != 0) {
+        snprintf(text, size, "its worker %s ended", mp_process_name(p));
+    } else if (code < 0) {
+        snprintf(text, size, "its worker %s was killed by signal %d", mp_process_name(p), -code);
+    } else {
+        snprintf(text, size, "its worker %s exited with code %d", mp_process_name(p), code);
+    }
+}
+
+/* Settle what a worker that ended has left in its row. */
+static void
+bury_worker(mp_pool *pool, uint32_t i)
+{
+    struct mp__team *team = pool->team;
+    mp_process *p = pool->workers[i];
+    struct mp__job *job = atomic_load(&team->job);
+    /* Another job than the team's is over; the row was about to learn it. */
+    if (job && atomic_load(&team->row[i].job) == job) {
+        char how[160];
+        describe_end(p, how, sizeof how);
+        mp__job_bury(team, job, i, how);
+    }
+    atomic_store(&team->row[i].job, NULL);
+    if (atomic_load(&team->state) == MP__TEAM_OPEN) { /* else it is the joiner's */
+        pool->failed_starts = atomic_load(&team->row[i].ready) ? 0 : pool->failed_starts + 1;
+        mp_process_free(p);
+        pool->workers[i] = NULL;
+    }
+}
+
+int
+mp__pool_tend(mp_pool *pool)
+{
+    uint32_t alive = 0;
     int status = 0;
-    *ret_died = false;
     pthread_mutex_lock(&pool->mutex);
+    for (uint32_t i = 0; i < pool->team->size; i++) {
+        if (pool->workers[i] && mp_process_is_alive(pool->workers[i]) == 1) {
+            alive++;
+        } else if (pool->workers[i]) {
+            bury_worker(pool, i);
+        }
+    }
     for (uint32_t i = 0; i < pool->team->size && status == 0; i++) {
-        mp_process *p = pool->workers[i];
-        if (p && mp_process_is_alive(p) == 1) {
-            continue;
-        }
-        if (p) {
-            *ret_died = true;
-            pool->failed_starts =
-                atomic_load(&pool->team->row[i].ready) ? 0 : pool->failed_starts + 1;
-            mp_process_free(p);
-            pool->workers[i] = NULL;
-            atomic_store(&pool->team->row[i].job, NULL);
-        }
-        if (atomic_load(&pool->team->state) != MP__TEAM_OPEN) {
+        if (pool->workers[i] || atomic_load(&pool->team->state) != MP__TEAM_OPEN) {
             continue;
         }
         if (pool->failed_starts >= MOST_FAILED_STARTS) {
             status = mp__error(MP_EPROCESS,
-                               "the pool's workers end in their initializer, %d in a "
-                               "row; their messages are on stderr",
+                               "the pool's workers end in their initializer, %d in a row; their "
+                               "messages are on stderr",
                                pool->failed_starts);
         } else {
             status = start_worker(pool, i);
+            alive += status == 0;
         }
     }
     pthread_mutex_unlock(&pool->mutex);
-    return status;
+    return alive ? 0 : status;
 }
 
 /* End whatever runs and wait for it. */
@@ -118,19 +153,25 @@ end_workers(mp_pool *pool)
     pthread_mutex_unlock(&pool->mutex);
 }
 
+/* Wait for all.  The pool is not open any more, so nobody else lets go of a worker. */
 static void
 join_workers(mp_pool *pool)
 {
+    pthread_mutex_lock(&pool->one_join);
     for (uint32_t i = 0; i < pool->team->size; i++) {
         pthread_mutex_lock(&pool->mutex);
         mp_process *p = pool->workers[i];
-        pool->workers[i] = NULL;
         pthread_mutex_unlock(&pool->mutex);
         if (p) {
-            mp_process_join(p, MP_FOREVER);
+            mp_process_join(p, MP_FOREVER); /* in its row meanwhile: it can be terminated */
+            pthread_mutex_lock(&pool->mutex);
+            pool->workers[i] = NULL;
+            atomic_store(&pool->team->row[i].job, NULL); /* a map may wait for that */
+            pthread_mutex_unlock(&pool->mutex);
             mp_process_free(p);
         }
     }
+    pthread_mutex_unlock(&pool->one_join);
 }
 
 /* ---- making ---------------------------------------------------------------------------------- */
@@ -140,6 +181,10 @@ check_options(const mp_pool_options *o)
 {
     if (o->processes < 0) {
         return mp__error(MP_EVALUE, "mp_pool_new: %d processes", o->processes);
+    }
+    if (o->processes > MOST_WORKERS) {
+        return mp__error(MP_EVALUE, "mp_pool_new: %d processes; a family has room for %d",
+                         o->processes, MOST_WORKERS);
     }
     for (size_t i = 0; i < sizeof o->reserved / sizeof *o->reserved; i++) {
         if (o->reserved[i]) {
@@ -174,6 +219,7 @@ destroy(mp_pool *pool)
     }
     mp_obj_free(pool->initargs);
     pthread_mutex_destroy(&pool->one_map);
+    pthread_mutex_destroy(&pool->one_join);
     pthread_mutex_destroy(&pool->mutex);
     free(pool->workers);
     free(pool);
@@ -194,6 +240,7 @@ new_pool(const mp_pool_options *o)
     }
     pool->workers = workers;
     pthread_mutex_init(&pool->one_map, NULL);
+    pthread_mutex_init(&pool->one_join, NULL);
     pthread_mutex_init(&pool->mutex, NULL);
     pool->initargs = mp_obj_ref(mp__args_tuple(o->initargs));
     pool->context = o->context ? o->context : mp__context_in_use();
@@ -230,15 +277,23 @@ mp_pool_new(const mp_pool_options *options)
 
 /* ---- state ----------------------------------------------------------------------------------- */
 
+/* 0, or MP_EVALUE: no live pool, or that of the process this one was forked from. */
+static int
+check_pool(mp_pool *pool, const char *call)
+{
+    int status = mp__handle_check(pool, MP__POOL, call);
+    if (status == 0 && pool->team->owner != mp__self()) {
+        status = mp__error(MP_EVALUE, "%s: the pool belongs to another process", call);
+    }
+    return status;
+}
+
 int
 mp__pool_begin(mp_pool *pool, const char *call)
 {
-    int status = mp__handle_check(pool, MP__POOL, call);
+    int status = check_pool(pool, call);
     if (status < 0) {
         return status;
-    }
-    if (pool->team->owner != mp__self()) {
-        return mp__error(MP_EVALUE, "%s: the pool belongs to another process", call);
     }
     pthread_mutex_lock(&pool->one_map);
     uint32_t state = atomic_load(&pool->team->state);
@@ -259,7 +314,7 @@ mp__pool_end(mp_pool *pool)
 int
 mp_pool_close(mp_pool *pool)
 {
-    int status = mp__handle_check(pool, MP__POOL, "mp_pool_close");
+    int status = check_pool(pool, "mp_pool_close");
     if (status < 0) {
         return status;
     }
@@ -267,20 +322,20 @@ mp_pool_close(mp_pool *pool)
     uint32_t open = MP__TEAM_OPEN;
     atomic_compare_exchange_strong(&pool->team->state, &open, MP__TEAM_CLOSED);
     pthread_mutex_unlock(&pool->one_map);
-    mp__park_wake_all(&pool->team->work_waiters, &pool->team->work_event);
+    mp__team_announce(pool->team);
     return 0;
 }
 
 int
 mp_pool_terminate(mp_pool *pool)
 {
-    int status = mp__handle_check(pool, MP__POOL, "mp_pool_terminate");
+    int status = check_pool(pool, "mp_pool_terminate");
     if (status < 0) {
         return status;
     }
     atomic_store(&pool->team->state, MP__TEAM_TERMINATED);
     end_workers(pool);
-    mp__park_wake_all(&pool->team->work_waiters, &pool->team->work_event);
+    mp__team_announce(pool->team);
     mp__park_wake_all(&pool->team->done_waiters, &pool->team->done_event);
     return 0;
 }
@@ -288,7 +343,7 @@ mp_pool_terminate(mp_pool *pool)
 int
 mp_pool_join(mp_pool *pool)
 {
-    int status = mp__handle_check(pool, MP__POOL, "mp_pool_join");
+    int status = check_pool(pool, "mp_pool_join");
     if (status < 0) {
         return status;
     }
@@ -305,12 +360,9 @@ mp_pool_free(mp_pool *pool)
     if (!pool) {
         return 0;
     }
-    int status = mp__handle_check(pool, MP__POOL, "mp_pool_free");
+    int status = check_pool(pool, "mp_pool_free");
     if (status < 0) {
         return status;
-    }
-    if (pool->team->owner != mp__self()) {
-        return mp__error(MP_EVALUE, "mp_pool_free: the pool belongs to another process");
     }
     bool all_joined = true;
     for (uint32_t i = 0; i < pool->team->size; i++) {

@@ -32,8 +32,8 @@ text_of(int code)
 
 /* ---- tasks ----------------------------------------------------------------------------------- */
 
-/* Run the task on item i, a value, and store its pickled result.  0 or the task's error. */
-static int
+/* Run the task on item i, a value, and store its pickled result. */
+static void
 run_object(struct mp__job *job, mp_task task, size_t i)
 {
     mp_obj item, result;
@@ -41,7 +41,7 @@ run_object(struct mp__job *job, mp_task task, size_t i)
     int status = mp__obj_load(data, job->in_at[i + 1] - job->in_at[i], &mp__family_handles, &item);
     if (status < 0) {
         mp__job_fail(job, status, i, mp_last_error_text());
-        return status;
+        return;
     }
     result = task(item);
     mp_obj_free(item);
@@ -49,6 +49,7 @@ run_object(struct mp__job *job, mp_task task, size_t i)
     size_t len = 0;
     if (mp_obj_kind(result) == MP_KIND_ERROR) {
         status = mp_error_code(result);
+        status = status < 0 ? status : MP_ETASK; /* 0 and news are no errors */
         mp__job_fail(job, status, i, mp_error_message(result));
     } else {
         status = mp__obj_dump(result, &mp__family_handles, &pickle, &len);
@@ -66,10 +67,9 @@ run_object(struct mp__job *job, mp_task task, size_t i)
     }
     free(pickle);
     mp_obj_free(result);
-    return status;
 }
 
-static int
+static void
 run_element(struct mp__job *job, mp_array_task task, size_t i)
 {
     int status = task(job->in + i * job->in_size, job->out + i * job->out_size);
@@ -80,32 +80,38 @@ run_element(struct mp__job *job, mp_array_task task, size_t i)
         mp__job_fail(job, code, i,
                      status < 0 && mp_last_error() == status ? mp_last_error_text() : text);
     }
-    return status;
 }
 
+/* All items of a chunk, also after errors; the row tells how far it is. */
 static void
-run_chunk(struct mp__job *job, mp__func task, uint32_t chunk)
+run_chunk(struct mp__team_row *row, struct mp__job *job, mp__func task, uint32_t chunk)
 {
-    size_t i = chunk * job->chunksize;
-    size_t end = i + job->chunksize < job->count ? i + job->chunksize : job->count;
-    int status = 0;
-    for (; i < end && status == 0; i++) { /* an error ends its own chunk, as in Python */
-        status = job->kind == MP__JOB_OBJECTS ? run_object(job, (mp_task)task, i)
-                                              : run_element(job, (mp_array_task)task, i);
+    const size_t *resume = atomic_load(&job->resume);
+    size_t i = resume && resume[chunk] ? resume[chunk] : chunk * job->chunksize;
+    size_t end = mp__chunk_end(job, chunk);
+    for (; i < end; i++) {
+        atomic_store_explicit(&row->item, i, memory_order_release);
+        if (job->kind == MP__JOB_OBJECTS) {
+            run_object(job, (mp_task)task, i);
+        } else {
+            run_element(job, (mp_array_task)task, i);
+        }
     }
+    atomic_store_explicit(&row->item, end, memory_order_release);
 }
 
 /* ---- chunks ---------------------------------------------------------------------------------- */
 
-/* A chunk of our own, or UINT32_MAX when none is free. */
+/* A chunk of our own, or UINT32_MAX when none is free.  me: what its word becomes. */
 static uint32_t
-claim(struct mp__job *job, uint32_t me)
+claim(struct mp__team_row *row, struct mp__job *job, uint32_t me)
 {
+    atomic_store_explicit(&row->item, MP__NO_ITEM, memory_order_release);
     for (;;) {
         uint32_t c = atomic_fetch_add_explicit(&job->next, 1, memory_order_relaxed);
         bool hint_is_used_up = c >= job->chunks;
         if (hint_is_used_up) {
-            /* One whose taker died between the hint and the claim would be left over: look. */
+            /* Those whose taker died, before its claim or after it, are left over: look. */
             for (c = 0;
                  c < job->chunks && atomic_load_explicit(&job->chunk[c], memory_order_relaxed) != 0;
                  c++) {
@@ -150,15 +156,15 @@ find_task(const struct mp__job *job, mp__func *ret)
 }
 
 static void
-work(struct mp__team *team, struct mp__job *job)
+work(struct mp__team *team, struct mp__team_row *row, struct mp__job *job)
 {
-    uint32_t me = mp__self(), chunk;
+    uint32_t me = (uint32_t)(row - team->row) + 1, chunk;
     mp__func task = NULL;
     int status = find_task(job, &task);
     while (atomic_load_explicit(&team->state, memory_order_relaxed) != MP__TEAM_TERMINATED &&
-           (chunk = claim(job, me)) != UINT32_MAX) {
+           (chunk = claim(row, job, me)) != UINT32_MAX) {
         if (status == 0) {
-            run_chunk(job, task, chunk);
+            run_chunk(row, job, task, chunk);
         } else {
             mp__job_fail(job, status, chunk * job->chunksize, mp_last_error_text());
         }
@@ -168,7 +174,7 @@ work(struct mp__team *team, struct mp__job *job)
 
 /* ---- the loop -------------------------------------------------------------------------------- */
 
-/* Work on the team's job, if there is one; the address of the job it was, to tell it from the next. */
+/* Work on the team's job, if there is one. */
 static void
 look_for_work(struct mp__team *team, struct mp__team_row *row)
 {
@@ -176,7 +182,7 @@ look_for_work(struct mp__team *team, struct mp__team_row *row)
     if (job) {
         atomic_store(&row->job, job);
         if (atomic_load(&team->job) == job) {
-            work(team, job);
+            work(team, row, job);
         }
         atomic_store(&row->job, NULL);
         mp__park_wake_all(&team->done_waiters, &team->done_event);
@@ -208,7 +214,7 @@ mp__pool_worker(const mp_args *args)
     if (status < 0) {
         return status;
     }
-    for (;;) {
+    for (;;) { /* whoever publishes changes work_event, so between two looks nothing is missed */
         uint32_t seen = atomic_load(&team->work_event);
         look_for_work(team, row);
         if (atomic_load(&team->state) != MP__TEAM_OPEN) {

@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -47,9 +48,7 @@ mp_current_process(void)
     if (!mp__handle_live(self, MP__PROCESS)) {
         mp__handle_add(self, MP__PROCESS);
     }
-    if (self == &main_process) {
-        self->owner = self->pid = getpid();
-    }
+    self->owner = self->pid = getpid(); /* changes in a child of a plain fork() */
     return self;
 }
 
@@ -130,13 +129,19 @@ exit_for_args(int code)
 
 /* ---- beginning ------------------------------------------------------------------------------- */
 
+/* Descriptor and stream: what a parent had read ahead is the parent's. */
 static void
-give_up_stdin(void)
+give_up_stdin(bool copied)
 {
     int fd = open("/dev/null", O_RDONLY);
     if (fd > 0) {
         dup2(fd, 0);
         close(fd);
+    }
+    /* A thread that was reading when its process forked may have left the stream locked. */
+    if (copied && fd >= 0 && ftrylockfile(stdin) == 0) {
+        rewind(stdin);
+        funlockfile(stdin);
     }
 }
 
@@ -146,6 +151,7 @@ describe_parent(const struct mp__birth *birth)
     mp_process *p = calloc(1, sizeof *p);
     if (p) {
         p->state = MP__STARTED;
+        p->owner = birth->parent_is_os_parent ? getpid() : 0;
         p->foreign = true;
         p->pid = birth->parent_pid;
         p->name = (char *)(uintptr_t)birth->parent_name;
@@ -153,6 +159,15 @@ describe_parent(const struct mp__birth *birth)
         mp__handle_add(p, MP__PROCESS);
     }
     return p;
+}
+
+bool
+mp__parent_ended(const mp_process *p)
+{
+    if (p->owner == getpid() && getppid() != p->pid) {
+        return true; /* another took us over; the pid may be anybody's by now */
+    }
+    return mp__plat_process_ended(p->pid, 0, -1, 0);
 }
 
 void
@@ -173,8 +188,7 @@ mp__child_main(mp_process *p, const struct mp__birth *birth)
             _exit(1); /* it died before we asked */
         }
     }
-    give_up_stdin();
-    mp__self(); /* take a slot in the family's table */
+    give_up_stdin(strcmp(birth->method, "fork") == 0);
     finish(p->target ? exit_code_of(p->target(p->args)) : 0);
 }
 
@@ -186,8 +200,7 @@ be_spawned(int sock)
 {
     struct mp__hello hello;
     int fds[MP__LAUNCH_FDS + 1], count = MP__LAUNCH_FDS + 1;
-    if (mp__plat_recv_fds(sock, &hello, sizeof hello, fds, &count) < 0 ||
-        hello.magic != MP__HELLO_MAGIC || count < 1) {
+    if (mp__launch_receive(sock, &hello, fds, &count) < 0 || count < 1) {
         _exit(1); /* the parent is gone */
     }
     int status = mp__heap_adopt(fds[0], hello.heap_base, hello.heap_size);
@@ -206,6 +219,18 @@ be_spawned(int sock)
     mp__launch_run((const void *)(uintptr_t)hello.block, fds + 1, count - 1, sock, true);
 }
 
+/* Whether spawn made this process: the mark is there, and descriptor 3 is the socket that it names,
+   not one that somebody else starts programs with. */
+static bool
+is_spawned(void)
+{
+    const char *mark = getenv(MP__CHILD_ENV);
+    const char *inode = mark ? strchr(mark, ':') : NULL;
+    struct stat st;
+    return inode && fstat(MP__CHILD_FD, &st) == 0 && S_ISSOCK(st.st_mode) &&
+           strtoull(inode + 1, NULL, 10) == (unsigned long long)st.st_ino;
+}
+
 void
 mp_freeze_support(int argc, char **argv)
 {
@@ -214,8 +239,7 @@ mp_freeze_support(int argc, char **argv)
 #if defined __GNUC__
     mp__plat_func_anchor((uintptr_t)__builtin_return_address(0));
 #endif
-    struct stat st;
-    if (getenv(MP__CHILD_ENV) && fstat(MP__CHILD_FD, &st) == 0 && S_ISSOCK(st.st_mode)) {
+    if (is_spawned()) {
         unsetenv(MP__CHILD_ENV);
         /* Close on exec: what this child runs has no business with it. */
         fcntl(MP__CHILD_FD, F_SETFD, FD_CLOEXEC);

@@ -61,6 +61,11 @@ in_parent(void)
 static void
 in_child(void)
 {
+    mp_process *me = mp__process_self();
+    if (me->start_pipe >= 0) {
+        close(me->start_pipe); /* it tells the end of the process that forked, not of this one */
+        me->start_pipe = -1;
+    }
     mp__forkserver_forked();
     mp__forkserver_unlock();
     first = NULL;
@@ -95,6 +100,7 @@ mp__children_add(mp_process *p)
         first->back = p;
     }
     first = p;
+    p->state = MP__STARTED;
     mp__children_unlock();
 }
 
@@ -120,6 +126,17 @@ mp__children_poll(mp_process *p)
         take_out(p);
     }
     return p->state != MP__STARTED;
+}
+
+/* The same in a walk over the list: one that nobody has any more is freed with its end. */
+static bool
+poll_or_drop(mp_process *p)
+{
+    bool ended = mp__children_poll(p);
+    if (ended && p->detached) {
+        mp__process_destroy(p);
+    }
+    return ended;
 }
 
 int
@@ -160,18 +177,34 @@ mp__children_signal_pid(mp_process *p, int signal_number)
 int
 mp__children_wait(mp_process *p, mp__deadline until)
 {
-    for (;;) {
-        mp__children_lock();
-        bool ended = mp__children_poll(p);
-        mp__children_unlock();
-        if (ended) {
-            return 0;
-        }
+    int status = 0;
+    mp__children_lock();
+    while (!mp__children_poll(p)) {
         if (mp__deadline_passed(until)) {
-            return MP_ETIMEOUT;
+            status = MP_ETIMEOUT;
+            break;
         }
         struct pollfd fd = {p->sentinel, POLLIN, 0};
-        poll(&fd, 1, mp__deadline_poll_ms(until, p->sentinel_is_pidfd ? -1 : LOOK_MS));
+        int cap_ms = p->sentinel_is_pidfd ? -1 : LOOK_MS;
+        p->waiters++;
+        mp__children_unlock();
+        poll(&fd, 1, mp__deadline_poll_ms(until, cap_ms));
+        mp__children_lock();
+        p->waiters--;
+    }
+    if (p->state == MP__CLOSED) {
+        mp__children_close_sentinel(p); /* by another thread, meanwhile */
+    }
+    mp__children_unlock();
+    return status;
+}
+
+void
+mp__children_close_sentinel(mp_process *p)
+{
+    if (p->waiters == 0 && p->sentinel >= 0) {
+        close(p->sentinel);
+        p->sentinel = -1;
     }
 }
 
@@ -213,8 +246,8 @@ mp__children_sweep(void)
     mp__children_lock();
     for (mp_process *p = first, *next; p; p = next) {
         next = p->next;
-        if (p->detached && mp__children_poll(p)) {
-            mp__process_destroy(p);
+        if (p->detached) {
+            poll_or_drop(p);
         }
     }
     mp__children_unlock();
@@ -232,7 +265,7 @@ mp_active_children(size_t *ret_count)
     list = malloc((room + 1) * sizeof *list);
     for (mp_process *p = first, *next; p && list; p = next) {
         next = p->next;
-        if (!mp__children_poll(p) && !p->detached) {
+        if (!poll_or_drop(p) && !p->detached) {
             list[count++] = p;
         }
     }
@@ -243,7 +276,6 @@ mp_active_children(size_t *ret_count)
     if (ret_count) {
         *ret_count = list ? count : 0;
     }
-    mp__children_sweep();
     return list;
 }
 
@@ -254,11 +286,10 @@ static mp_process *
 any_running(void)
 {
     mp_process *found = NULL;
-    mp__children_sweep();
     mp__children_lock();
     for (mp_process *p = first, *next; p; p = next) {
         next = p->next;
-        if (!mp__children_poll(p)) {
+        if (!poll_or_drop(p)) {
             found = p;
         }
     }
@@ -272,7 +303,7 @@ mp__process_shutdown(void)
     mp__children_lock();
     for (mp_process *p = first, *next; p; p = next) {
         next = p->next;
-        if (p->daemon && !mp__children_poll(p)) {
+        if (p->daemon && !poll_or_drop(p)) {
             p->popen->signal(p, SIGTERM);
         }
     }

@@ -6,8 +6,8 @@
  *
  * Waiting   pselect on the socket, with SIGCHLD let through only there, so no end is missed
  * Death     of the client: the socket ends; daemons it had are ended, the others go on, and the
- *           server exits.  Of a child: its wait status goes to the client by the child's pipe.
- * Fork      a child closes the socket and the pipes of its siblings
+ *           server exits.  Of a child: its exit code goes to the client by the child's socket.
+ * Fork      a child closes the server's socket and those of its siblings
  */
 #include <errno.h>
 #include <signal.h>
@@ -56,7 +56,23 @@ on_sigchld(int signal_number)
     (void)signal_number; /* it only ends the wait */
 }
 
-/* Tell the clients of all children that have ended. */
+static void
+tell_end(const siginfo_t *info)
+{
+    for (size_t i = 0; i < table_size; i++) {
+        if (table[i].pid == info->si_pid) {
+            struct mp__end end = {.exitcode = info->si_code == CLD_EXITED ? info->si_status & 0xff
+                                                                          : -info->si_status};
+            struct iovec iov = {&end, sizeof end};
+            mp__plat_write_all(table[i].status_fd, &iov, 1);
+            close(table[i].status_fd);
+            table[i].pid = 0;
+        }
+    }
+}
+
+/* Tell the clients of all children that have ended.  Before they are reaped: so no pid is another's
+   while a client may still take it for its child's, and the client waits less. */
 static void
 reap(void)
 {
@@ -66,16 +82,9 @@ reap(void)
         if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0) {
             return;
         }
-        int status = 0;
-        mp__member_reaped(info.si_pid); /* while the pid is still its */
-        pid_t pid = waitpid(info.si_pid, &status, 0);
-        for (size_t i = 0; i < table_size; i++) {
-            if (table[i].pid == pid) {
-                struct iovec iov = {&status, sizeof status};
-                mp__plat_write_all(table[i].status_fd, &iov, 1);
-                close(table[i].status_fd);
-                table[i].pid = 0;
-            }
+        mp__member_reaped(info.si_pid);
+        tell_end(&info);
+        while (waitpid(info.si_pid, NULL, 0) < 0 && errno == EINTR) {
         }
     }
 }
@@ -97,7 +106,7 @@ in_child(const struct mp__hello *hello, int sock, const int *fds, int count,
     mp__launch_run((const void *)(uintptr_t)hello->block, fds + 1, count - 1, fds[0], false);
 }
 
-/* A request without memory or process for it: answer on the pipe that came with it. */
+/* A request without memory or process for it: answer on the socket that came with it. */
 static void
 refuse(int status_fd, int err)
 {
@@ -152,8 +161,11 @@ serve_one(int sock, const sigset_t *inherited)
 {
     struct mp__hello hello;
     int fds[MP__LAUNCH_FDS + 1], count = MP__LAUNCH_FDS + 1;
-    int status = mp__plat_recv_fds(sock, &hello, sizeof hello, fds, &count);
-    if (status < 0 || hello.magic != MP__HELLO_MAGIC) {
+    int status = mp__launch_receive(sock, &hello, fds, &count);
+    if (status == -EMFILE) {
+        return; /* the asker's socket came with it and is closed now: that tells */
+    }
+    if (status < 0) {
         client_is_gone();
     }
     if (hello.kind == MP__HELLO_CHILD && count > 0) {
@@ -179,7 +191,7 @@ mp__forkserver_main(int sock)
     for (;;) {
         fd_set set;
         FD_ZERO(&set);
-        FD_SET(sock, &set);
+        FD_SET((unsigned)sock, &set); /* MP__CHILD_FD, far below FD_SETSIZE */
         int ready = pselect(sock + 1, &set, NULL, NULL, NULL, &inherited);
         reap();
         if (ready > 0) {

@@ -2,6 +2,7 @@
 #include "process/launch.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,8 +21,8 @@
 #define BLOCK_MAGIC UINT32_C(0x6c6d7062)
 
 /*
- * Layout    the struct, then name, identity, parent's name, each with its NUL, then the pickle of
- *           the arguments
+ * Layout    the struct, then name, identity, parent's name, directory, each with its NUL, then the
+ *           pickle of the arguments
  * Writers   the parent, before the hello is sent; it frees the block when it has the answer
  * Death     of the parent: the block is leaked in a heap that goes with its last process
  */
@@ -32,6 +33,7 @@ struct block {
     uint8_t daemon, parent_main_thread;
     uint16_t reserved;
     uint32_t name_len, identity_len, parent_name_len; /* NULs included */
+    uint32_t dir_len; /* 0: the child is in the right directory, or ours has no name any more */
     uint64_t args_len;
     mp__funcref target;
     char text[];
@@ -70,6 +72,17 @@ connection_out(void *ctx, mp_connection *c, int64_t *ret_index)
     return 0;
 }
 
+/* A forkserver is in the directory of its own start: its children are told ours.  The bytes of the
+   name with its NUL, 0 for none. */
+static size_t
+directory(const char *method, char *buf, size_t size)
+{
+    if (strcmp(method, "forkserver") != 0 || !getcwd(buf, size)) {
+        return 0;
+    }
+    return strlen(buf) + 1;
+}
+
 static char *
 append(char *to, const void *from, size_t len)
 {
@@ -92,7 +105,10 @@ mp__launch_make(mp_process *p, const char *method, struct mp__launch *ret)
     mp_process *self = mp_current_process();
     size_t name_len = strlen(p->name) + 1, identity_len = strlen(p->identity) + 1;
     size_t parent_len = strlen(self->name) + 1;
-    struct block *b = mp_malloc(sizeof *b + name_len + identity_len + parent_len + args_len);
+    char dir[4096];
+    size_t dir_len = directory(method, dir, sizeof dir);
+    struct block *b =
+        mp_malloc(sizeof *b + name_len + identity_len + parent_len + dir_len + args_len);
     if (!b) {
         free(args);
         return MP_ENOMEM;
@@ -106,10 +122,12 @@ mp__launch_make(mp_process *p, const char *method, struct mp__launch *ret)
     b->name_len = (uint32_t)name_len;
     b->identity_len = (uint32_t)identity_len;
     b->parent_name_len = (uint32_t)parent_len;
+    b->dir_len = (uint32_t)dir_len;
     b->args_len = args_len;
     char *to = append(b->text, p->name, name_len);
     to = append(to, p->identity, identity_len);
     to = append(to, self->name, parent_len);
+    to = append(to, dir, dir_len);
     append(to, args, args_len);
     free(args);
     ret->block = b;
@@ -142,7 +160,52 @@ mp__launch_await(int fd, mp__deadline until, struct mp__answer *ret)
     return ret->status < 0 ? mp__error(ret->status, "in the child: %s", ret->text) : 0;
 }
 
+int
+mp__launch_lift(int fd)
+{
+    if (fd > STDERR_FILENO) {
+        return fd;
+    }
+    int lifted = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    int status = lifted < 0 ? -errno : lifted;
+    close(fd);
+    return status;
+}
+
+int
+mp__launch_lift_pair(int fds[2])
+{
+    for (int i = 0; i < 2; i++) {
+        fds[i] = mp__launch_lift(fds[i]);
+        if (fds[i] < 0) {
+            close(fds[!i]);
+            return fds[i];
+        }
+    }
+    return 0;
+}
+
 /* ---- the child's side ------------------------------------------------------------------------ */
+
+int
+mp__launch_receive(int sock, struct mp__hello *ret, int *fds, int *count)
+{
+    int status = mp__plat_recv_fds(sock, ret, sizeof *ret, fds, count);
+    for (int i = 0; i < *count && status == 0; i++) {
+        fds[i] = mp__launch_lift(fds[i]);
+        if (fds[i] < 0) {
+            status = fds[i];
+        }
+    }
+    if (status == 0 && ret->magic != MP__HELLO_MAGIC) {
+        status = -EPROTO;
+    }
+    for (int i = 0; i < *count && status < 0; i++) {
+        close(fds[i]);
+    }
+    *count = status < 0 ? 0 : *count;
+    return status;
+}
 
 void
 mp__launch_answer(int fd, int status)
@@ -181,11 +244,15 @@ read_block(const struct block *b, const int *fds, int fd_count, mp_process *p,
         return mp__error(MP_ERUNTIME, "the launch message is damaged");
     }
     const char *name = b->text, *identity = name + b->name_len;
-    const char *parent_name = identity + b->identity_len, *args = parent_name + b->parent_name_len;
+    const char *parent_name = identity + b->identity_len, *dir = parent_name + b->parent_name_len;
+    const char *args = dir + b->dir_len;
     mp__func target;
     int status = mp__funcref_find(&b->target, &target);
     if (status < 0) {
         return status;
+    }
+    if (b->dir_len > 0 && chdir(dir) < 0) {
+        return mp__error_os(errno, "going to the directory %s", dir);
     }
     struct arrivals a = {fds, fd_count};
     const mp__obj_handles handles = {
@@ -226,8 +293,10 @@ mp__launch_run(const void *block, const int *fds, int fd_count, int answer_fd,
     if (status < 0) {
         _exit(1);
     }
-    if (!parent_is_os_parent || mp__children_have_pidfds()) {
-        close(answer_fd); /* else its end is what tells the parent of ours */
+    if (parent_is_os_parent && mp__children_have_pidfds()) {
+        close(answer_fd);
+    } else {
+        self.start_pipe = answer_fd; /* its end is what tells the parent of ours */
     }
     mp__child_main(&self, &birth);
 }

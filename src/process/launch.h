@@ -39,6 +39,12 @@ struct mp__answer {
     char text[248];
 };
 
+/* What the forkserver writes to a child's socket when it has ended. */
+struct mp__end {
+    int32_t exitcode; /* 0 to 255, or minus the signal's number */
+    int32_t unread;   /* is left there, and so the sentinel stays readable */
+};
+
 /* A launch block and the descriptors that belong to it. */
 struct mp__launch {
     void *block;
@@ -57,6 +63,17 @@ void mp__launch_done(struct mp__launch *l);
 void mp__launch_run(const void *block, const int *fds, int fd_count, int answer_fd,
                     bool parent_is_os_parent) MP_NORETURN_ATTR;
 
+/*
+ * Descriptors of ours stay off the standard ones' numbers, which are free in a program that runs
+ * without them: what it prints would go to the heap or to the other side.  fd, moved if it must
+ * be; or -errno, and fd is closed.
+ */
+int mp__launch_lift(int fd);
+int mp__launch_lift_pair(int fds[2]); /* 0, or -errno and both are closed */
+
+/* As mp__plat_recv_fds() of a hello; the descriptors are lifted.  -EPROTO: it is no hello. */
+int mp__launch_receive(int sock, struct mp__hello *ret, int *fds, int *count);
+
 /* Read the child's answer: its status with its text as last error.  -EPIPE when it ended first. */
 int mp__launch_await(int fd, mp__deadline until, struct mp__answer *ret);
 
@@ -65,6 +82,9 @@ void mp__launch_answer(int fd, int status);
 
 /* How long a child may take from exec to mp_freeze_support(). */
 #define MP__LAUNCH_PATIENCE (60 * MP__S)
+
+/* popen_spawn.c: whether it can work at all: 0 or an error with text. */
+int mp__spawn_possible(void);
 
 /*
  * popen_spawn.c: run this program's image anew and send it a hello of `kind` with the heap and, if

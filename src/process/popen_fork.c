@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "platform/platform.h"
+#include "process/launch.h"
 
 /* In the child: p is a copy, and becomes this process's own object. */
 static MP_NORETURN_ATTR void
@@ -36,6 +37,9 @@ open_pipe(mp_process *p)
 {
     int fds[2];
     int status = mp__plat_pipe(fds);
+    if (status == 0) {
+        status = mp__launch_lift_pair(fds);
+    }
     if (status < 0) {
         return mp__error_os(-status, "mp_process_start: no pipe to see the end of %s", p->name);
     }

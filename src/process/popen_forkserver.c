@@ -2,17 +2,20 @@
  * process/popen_forkserver.c: asking the forkserver of this process for a child.
  *
  * The server is this program's image, spawned at the first use, with one socket between it and us;
- * every process that starts children this way has its own.  A request carries the write end of a
- * pipe, on which the child answers and the server later writes the wait status: the read end is
- * the sentinel.  The server ends when the socket closes, whichever way we end.
+ * every process that starts children this way has its own.  A request carries one end of a
+ * socket pair, on which the child answers and the server later writes the exit code: our end is
+ * the sentinel.  The child keeps the other end too, so that it does not end before the child has.
+ * The server ends when its own socket closes, whichever way we end.
  *
  * Writers   the socket: one request at a time, under the mutex
- * Death     of the server: children go on; their status is lost and read as 255, as in Python; the
- *           next start makes a new server.  Of ours: see forkserver.c.
+ * Death     of the server: children go on, and are signalled from here then; their status is lost
+ *           and read as 255, as in Python; the next start makes a new server.  Of ours: see
+ *           forkserver.c.
  * Fork      a child of fork() forgets its parent's server and closes its copy of the socket
  */
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -97,14 +100,14 @@ request(const struct mp__hello *hello, const int *fds, int n)
 }
 
 static int
-ask_for_child(const struct mp__launch *l, int status_fd, bool daemon)
+ask_for_child(const struct mp__launch *l, int status_fd, mp_process *p)
 {
     struct mp__hello hello;
     int fds[MP__LAUNCH_FDS + 1], n = 0;
     memset(&hello, 0, sizeof hello);
     hello.magic = MP__HELLO_MAGIC;
     hello.kind = MP__HELLO_CHILD;
-    hello.daemon = daemon;
+    hello.daemon = p->daemon;
     hello.block = (uint64_t)(uintptr_t)l->block;
     fds[n++] = status_fd;
     for (int i = 0; i < l->fd_count; i++) {
@@ -112,6 +115,7 @@ ask_for_child(const struct mp__launch *l, int status_fd, bool daemon)
     }
     mp__forkserver_lock();
     int status = request(&hello, fds, n);
+    p->server = server;
     mp__forkserver_unlock();
     return status;
 }
@@ -121,34 +125,44 @@ launch(mp_process *p)
 {
     struct mp__launch l;
     struct mp__answer answer;
-    int pipe_fds[2];
-    int status = mp__launch_make(p, "forkserver", &l);
+    int pair[2];
+    int status = mp__spawn_possible();
+    if (status == 0) {
+        status = mp__launch_make(p, "forkserver", &l);
+    }
     if (status < 0) {
         return status;
     }
-    status = mp__plat_pipe(pipe_fds);
+    /* Not a pipe: writing to a socket without SIGPIPE takes one system call, to a pipe five. */
+    status = mp__plat_socketpair(pair);
+    if (status == 0) {
+        status = mp__launch_lift_pair(pair);
+    }
     if (status < 0) {
         mp__launch_done(&l);
-        return mp__error_os(-status, "mp_process_start: no pipe to see the end of %s", p->name);
+        return mp__error_os(-status, "mp_process_start: no socket to see the end of %s", p->name);
     }
-    status = ask_for_child(&l, pipe_fds[1], p->daemon);
-    close(pipe_fds[1]);
+    status = ask_for_child(&l, pair[1], p);
+    close(pair[1]);
     if (status == 0) {
-        status = mp__launch_await(pipe_fds[0], mp__plat_now() + MP__LAUNCH_PATIENCE, &answer);
+        status = mp__launch_await(pair[0], mp__plat_now() + MP__LAUNCH_PATIENCE, &answer);
         if (status == -EPIPE || status == MP_ETIMEOUT) {
             status = mp__error(MP_ERUNTIME,
-                               "mp_process_start: the forkserver or the child %s "
-                               "before the child had joined",
-                               status == MP_ETIMEOUT ? "hung" : "died");
+                               status == MP_ETIMEOUT
+                                   ? "mp_process_start: the forkserver or the child hung before "
+                                     "the child had joined"
+                                   : "mp_process_start: the forkserver or the child died before "
+                                     "the child had joined, or the forkserver has no descriptor "
+                                     "free (it keeps one for each child; see RLIMIT_NOFILE)");
         }
     }
     mp__launch_done(&l);
     if (status < 0) {
-        close(pipe_fds[0]);
+        close(pair[0]);
         return status;
     }
     p->pid = answer.pid;
-    p->sentinel = pipe_fds[0];
+    p->sentinel = pair[0];
     return 0;
 }
 
@@ -158,17 +172,17 @@ poll_status(mp_process *p)
     if (mp__plat_poll_in(p->sentinel, MP__TRY) != 1) {
         return 0;
     }
-    int wait_status;
-    if (mp__plat_read_all(p->sentinel, &wait_status, sizeof wait_status) !=
-        (ssize_t)sizeof wait_status) {
-        p->exitcode = LOST_EXITCODE;
-    } else {
-        p->exitcode = WIFSIGNALED(wait_status) ? -WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
-    }
+    int32_t code;
+    p->exitcode = mp__plat_read_all(p->sentinel, &code, sizeof code) == (ssize_t)sizeof code
+                      ? code
+                      : LOST_EXITCODE;
     return 1;
 }
 
-/* The server sends the signal: it is the parent, and knows whether the pid is still its child's. */
+/*
+ * The server sends the signal: it is the parent, and knows whether the pid is still its child's.
+ * When it is gone we do: the child runs as long as the sentinel, which was just polled, is silent.
+ */
 static int
 send_signal(mp_process *p, int signal_number)
 {
@@ -179,9 +193,14 @@ send_signal(mp_process *p, int signal_number)
     hello.pid = (int32_t)p->pid;
     hello.signal = signal_number;
     mp__forkserver_lock();
-    int status = sock < 0 ? -ESRCH : mp__plat_send_fds(sock, &hello, sizeof hello, NULL, 0);
+    int status = sock < 0 || p->server != server
+                     ? -EPIPE
+                     : mp__plat_send_fds(sock, &hello, sizeof hello, NULL, 0);
     mp__forkserver_unlock();
-    return status == -EPIPE || status == -ECONNRESET ? -ESRCH : status;
+    if (status == -EPIPE || status == -ECONNRESET) {
+        status = kill(p->pid, signal_number) < 0 ? -errno : 0;
+    }
+    return status;
 }
 
 const struct mp__popen mp__popen_forkserver = {

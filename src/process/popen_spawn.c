@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,6 +24,8 @@ extern char **environ;
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static char *executable; /* what mp_set_executable() said, or NULL; under mutex */
+static char
+    own_path[4096]; /* this program's image, once it was looked for; "" before; under mutex */
 
 int
 mp_set_executable(const char *path)
@@ -45,33 +48,43 @@ program(char *buf, size_t size)
     char **argv = mp__program_argv();
     pthread_mutex_lock(&mutex);
     int status = 0;
-    bool chosen = executable != NULL;
-    if (chosen) {
-        status = snprintf(buf, size, "%s", executable) >= (int)size ? -ENAMETOOLONG : 0;
+    if (!executable && !*own_path) {
+        status = mp__plat_executable(argv ? argv[0] : NULL, own_path, sizeof own_path);
+        if (status < 0) {
+            *own_path = '\0';
+        }
+    }
+    if (status == 0) {
+        const char *path = executable ? executable : own_path;
+        status = snprintf(buf, size, "%s", path) >= (int)size ? -ENAMETOOLONG : 0;
     }
     pthread_mutex_unlock(&mutex);
-    if (!chosen) {
-        status = mp__plat_executable(argv ? argv[0] : NULL, buf, size);
-    }
     return status < 0 ? mp__error_os(-status, "mp_process_start: where the program's file is") : 0;
 }
 
-/* The environment with the mark of a child; *mark holds its text.  NULL: no memory. */
+/* The environment with the mark of a child: the parent's pid, and the number of the socket's inode,
+   by which the child knows its descriptor.  mark holds the text.  NULL: no memory. */
 static char **
-child_environment(char *mark, size_t size)
+child_environment(int keep, char *mark, size_t size)
 {
+    struct stat st = {.st_ino = 0};
+    fstat(keep, &st);
     size_t n = 0;
     while (environ && environ[n]) {
         n++;
     }
     char **envp = malloc((n + 2) * sizeof *envp);
     if (envp) {
-        snprintf(mark, size, MP__CHILD_ENV "=%ld", (long)getpid());
+        snprintf(mark, size, MP__CHILD_ENV "=%ld:%llu", (long)getpid(),
+                 (unsigned long long)st.st_ino);
+        size_t kept = 0;
         for (size_t i = 0; i < n; i++) {
-            envp[i] = environ[i];
+            if (strncmp(environ[i], MP__CHILD_ENV "=", sizeof MP__CHILD_ENV) != 0) {
+                envp[kept++] = environ[i]; /* a mark that is there already is somebody else's */
+            }
         }
-        envp[n] = mark;
-        envp[n + 1] = NULL;
+        envp[kept] = mark;
+        envp[kept + 1] = NULL;
     }
     return envp;
 }
@@ -80,12 +93,12 @@ child_environment(char *mark, size_t size)
 static int
 run_image(int keep, pid_t *ret_pid)
 {
-    char path[4096], mark[64];
+    char path[4096], mark[96];
     int status = program(path, sizeof path);
     if (status < 0) {
         return status;
     }
-    char **envp = child_environment(mark, sizeof mark);
+    char **envp = child_environment(keep, mark, sizeof mark);
     if (!envp) {
         return mp__error(MP_ENOMEM, "mp_process_start: no memory for the environment");
     }
@@ -158,6 +171,11 @@ try_image(enum mp__hello_kind kind, const struct mp__launch *l, pid_t *ret_pid, 
         return mp__error_os(-status, "mp_process_start: no socket to talk to the child");
     }
     pid_t pid = -1;
+    pair[0] = mp__launch_lift(pair[0]);
+    if (pair[0] < 0) {
+        close(pair[1]);
+        return mp__error_os(-pair[0], "mp_process_start: no descriptor to talk to the child");
+    }
     status = run_image(pair[1], &pid);
     close(pair[1]);
     if (status < 0) {
@@ -182,8 +200,7 @@ try_image(enum mp__hello_kind kind, const struct mp__launch *l, pid_t *ret_pid, 
 }
 
 int
-mp__spawn_image(enum mp__hello_kind kind, const struct mp__launch *l, pid_t *ret_pid,
-                int *ret_socket)
+mp__spawn_possible(void)
 {
     if (mp__family_fd < 0) {
         return mp__error(MP_ENOTSUP, "mp_process_start: limits of this process allow no shared "
@@ -194,6 +211,13 @@ mp__spawn_image(enum mp__hello_kind kind, const struct mp__launch *l, pid_t *ret
                          "mp_process_start: the start methods spawn and forkserver need "
                          "mp_freeze_support(argc, argv) as the first statement of main()");
     }
+    return 0;
+}
+
+int
+mp__spawn_image(enum mp__hello_kind kind, const struct mp__launch *l, pid_t *ret_pid,
+                int *ret_socket)
+{
     int status = -EEXIST;
     for (int i = 0; i < TRIES && status == -EEXIST; i++) {
         status = try_image(kind, l, ret_pid, ret_socket);
@@ -205,7 +229,10 @@ static int
 launch(mp_process *p)
 {
     struct mp__launch l;
-    int status = mp__launch_make(p, "spawn", &l);
+    int status = mp__spawn_possible();
+    if (status == 0) {
+        status = mp__launch_make(p, "spawn", &l);
+    }
     if (status < 0) {
         return status;
     }
@@ -217,7 +244,8 @@ launch(mp_process *p)
     }
     p->sentinel = mp__plat_pidfd(p->pid);
     p->sentinel_is_pidfd = p->sentinel >= 0;
-    if (p->sentinel_is_pidfd) {
+    if (mp__children_have_pidfds()) {
+        /* Without a free descriptor it runs all the same: waiting then looks now and again. */
         close(sock);
     } else {
         p->sentinel = sock; /* the child keeps its end open until it ends */

@@ -21,14 +21,13 @@
 static char *
 next_identity(void)
 {
-    static _Atomic unsigned count;
-    static _Atomic pid_t counted_by;
-    pid_t pid = getpid();
-    if (atomic_exchange(&counted_by, pid) != pid) {
-        atomic_store(&count, 0);
-    }
+    static _Atomic uint64_t counter; /* {pid:32 | count:32}: a child finds another's pid in it */
+    uint64_t pid = (uint64_t)getpid() << 32, seen = atomic_load(&counter), next;
+    do {
+        next = (seen >> 32 << 32 == pid ? seen : pid) + 1;
+    } while (!atomic_compare_exchange_weak(&counter, &seen, next));
     const char *mine = mp__process_self()->identity;
-    unsigned n = atomic_fetch_add(&count, 1) + 1;
+    unsigned n = (unsigned)(next & UINT32_MAX);
     size_t size = strlen(mine) + 16;
     char *s = malloc(size);
     if (s) {
@@ -171,12 +170,13 @@ mp_process_start(mp_process *p)
     if (status < 0) {
         return status;
     }
-    if (p->state != MP__INITIAL) {
-        return mp__error(MP_ESTATE, "mp_process_start: %s was started before", p->name);
-    }
     if (mp__process_self()->daemon) {
         return mp__error(MP_ESTATE, "mp_process_start: %s is a daemon, and may not have children",
                          mp__process_self()->name);
+    }
+    enum mp__state expected = MP__INITIAL;
+    if (!atomic_compare_exchange_strong(&p->state, &expected, MP__STARTING)) {
+        return mp__error(MP_ESTATE, "mp_process_start: %s was started before", p->name);
     }
     mp__children_sweep();
     fflush(stdout);
@@ -186,9 +186,9 @@ mp_process_start(mp_process *p)
     status = p->popen->launch(p);
     if (status < 0) {
         p->popen = NULL;
+        p->state = MP__INITIAL;
         return status;
     }
-    p->state = MP__STARTED;
     mp_args_free(p->args); /* the child has its own */
     p->args = NULL;
     mp__children_add(p);
@@ -196,6 +196,13 @@ mp_process_start(mp_process *p)
 }
 
 /* ---- asking ---------------------------------------------------------------------------------- */
+
+static bool
+not_started(const mp_process *p)
+{
+    enum mp__state state = p->state;
+    return state == MP__INITIAL || state == MP__STARTING;
+}
 
 int
 mp_process_join(mp_process *p, double timeout)
@@ -205,7 +212,7 @@ mp_process_join(mp_process *p, double timeout)
     if (status < 0 || (status = mp__deadline_from(timeout, "mp_process_join", &until)) < 0) {
         return status;
     }
-    if (p->state == MP__INITIAL) {
+    if (not_started(p)) {
         return mp__error(MP_ESTATE, "mp_process_join: %s was not started", p->name);
     }
     status = mp__children_wait(p, until);
@@ -232,7 +239,7 @@ mp_process_is_alive(mp_process *p)
         return status < 0 ? status : 1;
     }
     if (p->foreign) {
-        return !mp__plat_process_ended(p->pid, 0, -1, 0);
+        return !mp__parent_ended(p);
     }
     status = check_owner(p, "mp_process_is_alive");
     return status < 0 ? status : p->state == MP__STARTED && !has_ended(p);
@@ -248,7 +255,7 @@ mp_process_exitcode(mp_process *p, int *ret_code)
     if (!ret_code) {
         return mp__error(MP_EVALUE, "mp_process_exitcode: NULL");
     }
-    if (p->owner != getpid() || p->foreign || p == mp__process_self() || p->state == MP__INITIAL ||
+    if (p->owner != getpid() || p->foreign || p == mp__process_self() || not_started(p) ||
         !has_ended(p)) {
         return MP_NOT_YET;
     }
@@ -262,6 +269,17 @@ mp_process_exitcode(mp_process *p, int *ret_code)
     return 0;
 }
 
+/* In another process than the owner, under fork: while the sentinel is silent the pid is still that
+   of the child. */
+static int
+signal_as_stranger(mp_process *p, int signal_number)
+{
+    if (p->sentinel < 0 || mp__plat_poll_in(p->sentinel, MP__TRY) != 0) {
+        return 0;
+    }
+    return kill(p->pid, signal_number) < 0 ? -errno : 0;
+}
+
 static int
 send_signal(mp_process *p, int signal_number, const char *call)
 {
@@ -269,12 +287,16 @@ send_signal(mp_process *p, int signal_number, const char *call)
     if (status < 0) {
         return status;
     }
-    if (p->state == MP__INITIAL || !p->popen) {
+    if (not_started(p) || !p->popen || p == mp__process_self()) {
         return mp__error(MP_ESTATE, "%s: %s is not a started child", call, p->name);
     }
-    mp__children_lock();
-    status = mp__children_poll(p) ? 0 : p->popen->signal(p, signal_number);
-    mp__children_unlock();
+    if (p->owner != getpid()) {
+        status = signal_as_stranger(p, signal_number);
+    } else {
+        mp__children_lock();
+        status = mp__children_poll(p) ? 0 : p->popen->signal(p, signal_number);
+        mp__children_unlock();
+    }
     if (status < 0 && status != -ESRCH) {
         return mp__error_os(-status, "%s: signal %d to %s (pid %d)", call, signal_number, p->name,
                             (int)p->pid);
@@ -309,19 +331,19 @@ mp_process_close(mp_process *p)
     }
     if (p->state != MP__INITIAL) {
         status = check_owner(p, "mp_process_close");
-        if (status == 0 && !has_ended(p)) {
+        if (status == 0 && (p->state == MP__STARTING || !has_ended(p))) {
             status =
                 mp__error(MP_ESTATE, "mp_process_close: %s still runs; join it first", p->name);
         }
     }
     if (status == 0) {
-        if (p->sentinel >= 0) {
-            close(p->sentinel);
-            p->sentinel = -1;
-        }
-        mp_args_free(p->args);
+        mp__children_lock();
+        mp_args *args = p->args;
         p->args = NULL;
         p->state = MP__CLOSED;
+        mp__children_close_sentinel(p);
+        mp__children_unlock();
+        mp_args_free(args);
     }
     return status;
 }
@@ -330,6 +352,9 @@ pid_t
 mp_process_pid(mp_process *p)
 {
     int status = check(p, "mp_process_pid");
+    if (status == 0 && p == mp__process_self()) {
+        return getpid(); /* a child of a plain fork() has its parent's object */
+    }
     return status < 0 ? status : p->pid;
 }
 
@@ -339,7 +364,7 @@ mp_process_sentinel(mp_process *p)
     int status = check(p, "mp_process_sentinel");
     if (status == 0 && p->sentinel < 0) {
         status = mp__error(MP_EVALUE, "mp_process_sentinel: %s %s", p->name,
-                           p->state == MP__INITIAL ? "was not started" : "has none");
+                           not_started(p) ? "was not started" : "has none");
     }
     return status < 0 ? status : p->sentinel;
 }

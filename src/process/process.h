@@ -21,23 +21,25 @@
 #include "base/deadline.h"
 #include "heap/member.h"
 
-enum mp__state { MP__INITIAL, MP__STARTED, MP__ENDED, MP__CLOSED };
+enum mp__state { MP__INITIAL, MP__STARTING, MP__STARTED, MP__ENDED, MP__CLOSED };
 
 /*
- * Private to one process.  state, exitcode, lost, detached, next and back change under the
- * children's mutex (children.c); the rest is set before the start.
+ * Private to one process.  exitcode, lost, detached, waiters, next and back change under the
+ * children's mutex (children.c), and so does state from STARTED on; INITIAL becomes STARTING by
+ * CAS, so that one of several starts wins, and that one sets the rest.
  */
 struct mp_process {
-    enum mp__state state;
+    _Atomic enum mp__state state;
     pid_t owner; /* the process that made the object */
     pid_t pid;
     char *name;
     bool name_is_ours; /* to free */
     char *identity;    /* "1", "1:2": child indices from the main process; "" for it */
     bool daemon;
-    bool foreign;  /* an object that only tells about another process (the parent) */
-    bool lost;     /* ended, but somebody else took the status */
-    bool detached; /* freed by the user while it ran */
+    bool foreign;     /* an object that only tells about another process (the parent) */
+    bool lost;        /* ended, but somebody else took the status */
+    bool detached;    /* freed by the user while it ran */
+    unsigned waiters; /* threads that sleep on the sentinel, which stays open for them */
     int exitcode;
     const mp_context *context; /* NULL: the global one at the start */
     mp_target target;
@@ -45,7 +47,8 @@ struct mp_process {
     const struct mp__popen *popen; /* from the start on */
     int sentinel;                  /* readable when it has ended; -1 before the start */
     bool sentinel_is_pidfd;
-    int start_pipe; /* popen_fork without pidfds: the end that the child keeps; else -1 */
+    int start_pipe; /* in a child whose sentinel is a pipe or socket: the end it keeps; else -1 */
+    pid_t server;   /* popen_forkserver: who forked it, and reaps it */
     mp_process *next, *back;
 };
 
@@ -77,6 +80,7 @@ void mp__context_pin(const char *method);
 
 /* ---- children.c ------------------------------------------------------------------------------ */
 
+/* p was launched: it is STARTED now, and in the list. */
 void mp__children_add(mp_process *p);
 void mp__children_lock(void);
 void mp__children_unlock(void);
@@ -84,7 +88,7 @@ void mp__children_unlock(void);
 /* Under the mutex: ask the system, and note an end.  Whether it has ended. */
 bool mp__children_poll(mp_process *p);
 
-/* Wait for the end.  0 or MP_ETIMEOUT, without text. */
+/* Wait for the end of a started process.  0 or MP_ETIMEOUT, without text. */
 int mp__children_wait(mp_process *p, mp__deadline until);
 
 /* Reap those that ended and whose object the user freed already. */
@@ -96,6 +100,9 @@ int mp__children_signal_pid(mp_process *p, int signal_number);
 
 /* Whether the system has pidfds to see the end of a process by. */
 bool mp__children_have_pidfds(void);
+
+/* Close the sentinel of a process that ended, as soon as nobody sleeps on it; under the mutex. */
+void mp__children_close_sentinel(mp_process *p);
 
 /* Free the object's memory and descriptors. */
 void mp__process_destroy(mp_process *p);
@@ -125,6 +132,9 @@ void mp__child_main(mp_process *p, const struct mp__birth *birth) MP_NORETURN_AT
 
 /* This process's own object. */
 mp_process *mp__process_self(void);
+
+/* Whether the process that mp_parent_process() tells of has ended. */
+bool mp__parent_ended(const mp_process *p);
 
 /* What mp_freeze_support() was called with; NULL when it was not. */
 char **mp__program_argv(void);

@@ -93,13 +93,14 @@ static void
 recover_put(struct mp__ring *r)
 {
     uint64_t tail = atomic_load_explicit(&r->tail, memory_order_relaxed);
-    struct mp__segment *next = segment(&r->next_seg);
-    if (next && mp__segment_has(next, unit_of(tail))) {
+    struct mp__segment *next = segment(&r->next_seg), *s = segment(&r->tail_seg);
+    /* Ask the old segment: the new one may have died before its range was written. */
+    if (next && (next == s || !mp__segment_has(s, unit_of(tail)))) {
         atomic_store_explicit(&r->tail_seg, next, memory_order_release);
         atomic_store_explicit(&r->next_seg, NULL, memory_order_release);
+        s = next;
         next = NULL;
     }
-    struct mp__segment *s = segment(&r->tail_seg);
     uint64_t unit = unit_of(tail), sequence = sequence_of(tail);
     for (;;) {
         uint64_t header = atomic_load_explicit(mp__record(unit), memory_order_acquire);
@@ -124,6 +125,8 @@ recover_put(struct mp__ring *r)
     atomic_store_explicit(&r->tail, place(sequence, unit), memory_order_relaxed);
     r->head_seen = atomic_load_explicit(&r->head, memory_order_acquire);
     if (next) {
+        /* The dead one may have written it down in s already; mp__ring_done() would follow that. */
+        atomic_store_explicit(&s->next, NULL, memory_order_release);
         mp__heap_free_from(&r->next_seg, NULL);
     }
 }
@@ -345,9 +348,12 @@ retire(struct mp__ring *r)
     }
 }
 
-/* Follow SKIP and LINK from head; the unit of the oldest message or of the empty header. */
+/*
+ * Follow SKIP and LINK from head; the unit of the oldest message or of the empty header.
+ * *ret_header is what was there: an empty header may have become a SKIP or LINK since.
+ */
 static uint64_t
-oldest(struct mp__ring *r, struct mp__segment **ret_segment)
+oldest(struct mp__ring *r, struct mp__segment **ret_segment, uint64_t *ret_header)
 {
     uint64_t unit = unit_of(atomic_load_explicit(&r->head, memory_order_relaxed));
     struct mp__segment *s = segment(&r->first);
@@ -363,6 +369,7 @@ oldest(struct mp__ring *r, struct mp__segment **ret_segment)
             s = segment(&s->next);
         } else {
             *ret_segment = s;
+            *ret_header = header;
             return unit;
         }
     }
@@ -370,9 +377,8 @@ oldest(struct mp__ring *r, struct mp__segment **ret_segment)
 
 /* Under get_lock: 0, MP_EEMPTY, or what place said. */
 static int
-get_locked(struct mp__ring *r, uint64_t unit, mp__ring_place where, void *ctx)
+get_locked(struct mp__ring *r, uint64_t unit, uint64_t header, mp__ring_place where, void *ctx)
 {
-    uint64_t header = atomic_load_explicit(mp__record(unit), memory_order_acquire);
     if (header == 0) {
         return MP_EEMPTY;
     }
@@ -413,7 +419,7 @@ give_back_pages(struct mp__ring *r)
     mp__ilock_release(&r->put_lock);
     if (moved) {
         mp__ilock_acquire(&r->get_lock, MP__NEVER);
-        uint64_t unit = oldest(r, &s), head = atomic_load(&r->head);
+        uint64_t header, unit = oldest(r, &s, &header), head = atomic_load(&r->head);
         /* Over SKIP and LINK only: the same message is the next one. */
         atomic_store_explicit(&r->head, place(sequence_of(head), unit), memory_order_release);
         retire(r);
@@ -459,8 +465,8 @@ mp__ring_get(struct mp__ring *r, mp__ring_place where, void *ctx, mp__deadline u
     for (;;) {
         mp__ilock_acquire(&r->get_lock, MP__NEVER); /* a dead consumer leaves nothing to repair */
         struct mp__segment *s;
-        uint64_t unit = oldest(r, &s);
-        int status = get_locked(r, unit, where, ctx);
+        uint64_t header, unit = oldest(r, &s, &header);
+        int status = get_locked(r, unit, header, where, ctx);
         if (status != MP_EEMPTY || until == MP__TRY) {
             if (s != segment(&r->first)) {
                 retire(r);

@@ -20,6 +20,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/hot_tls.h"
+
 /* As the kernel has it: struct robust_list_head. */
 struct list_head {
     void *first;
@@ -34,8 +36,8 @@ struct list_head {
 #define LOW_HALF 0
 #endif
 
-static _Thread_local uint32_t cached_tid;
-static _Thread_local struct list_head *cached_head; /* &no_head: there is none */
+static MP__HOT_TLS uint32_t cached_tid;
+static MP__HOT_TLS struct list_head *cached_head; /* &no_head: there is none */
 static struct list_head no_head;
 
 uint32_t

@@ -1,0 +1,582 @@
+/*
+ * test_lock_fault.c: locks whose holders and waiters die.
+ *
+ * Times are from the death to the next holder.  What libmp promises is 0.1 s; a busy machine may
+ * add as much again before it lets anybody run.
+ */
+#include "mp_test.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "step.h"
+
+#include "heap/alloc.h"
+#include "sync/lock.h"
+
+#define PROMISE 0.1
+#define SLACK   0.1
+
+/* ---- forked holders and waiters -----------------------------------------------------------------*/
+
+/* What the processes of a test share. */
+struct common {
+    mp_lock *lock;
+    mp_rlock *rlock;
+    _Atomic int ready;
+    _Atomic int died, clean; /* waiters that got MP_OWNER_DIED, and 0 */
+    pid_t holder;
+    double killed; /* when it was */
+};
+
+static struct common *common;
+
+static int
+set_up(void **state)
+{
+    (void)state;
+    common = mp_calloc(1, sizeof *common);
+    common->lock = mp_lock_new();
+    common->rlock = mp_rlock_new();
+    return common->lock && common->rlock ? 0 : -1;
+}
+
+static int
+tear_down(void **state)
+{
+    (void)state;
+    mp_lock_free(common->lock);
+    mp_rlock_free(common->rlock);
+    mp_free(common);
+    return 0;
+}
+
+static void
+wait_ready(int n)
+{
+    while (atomic_load(&common->ready) < n) {
+        poll(NULL, 0, 1);
+    }
+}
+
+/* A child of fork() that does work() and, if it returns, sleeps until it is killed. */
+static pid_t
+child(void (*work)(void))
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        work();
+        for (;;) {
+            pause();
+        }
+    }
+    assert_true(pid > 0);
+    return pid;
+}
+
+static void
+reap(pid_t pid)
+{
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+    }
+}
+
+/* It has ended, but stays a zombie. */
+static void
+wait_zombie(pid_t pid)
+{
+    siginfo_t info;
+    assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+}
+
+static void
+hold(void)
+{
+    mp_child_ok(mp_lock_acquire(common->lock, MP_FOREVER));
+    mp_child_ok(mp_rlock_acquire(common->rlock, MP_FOREVER));
+    mp_child_ok(mp_rlock_acquire(common->rlock, MP_FOREVER));
+    common->ready++;
+}
+
+static void
+hold_and_exit(void)
+{
+    hold();
+    _exit(0);
+}
+
+static pid_t
+start_holder(void)
+{
+    pid_t pid = child(hold);
+    wait_ready(1);
+    return pid;
+}
+
+static void
+assert_within_promise(double begin)
+{
+    double took = mp_test_now() - begin;
+    if (took > PROMISE + SLACK) {
+        fail_msg("it took %.3f s", took);
+    }
+}
+
+static void
+assert_taken_over(double begin)
+{
+    mp_assert_code(mp_lock_acquire(common->lock, 20), MP_OWNER_DIED);
+    assert_within_promise(begin);
+    begin = mp_test_now();
+    mp_assert_code(mp_rlock_acquire(common->rlock, 20), MP_OWNER_DIED);
+    assert_within_promise(begin);
+    /* It is news once, and the depth of the dead is not ours. */
+    mp_assert_ok(mp_lock_release(common->lock));
+    mp_assert_ok(mp_lock_acquire(common->lock, 0));
+    mp_assert_ok(mp_lock_release(common->lock));
+    mp_assert_ok(mp_rlock_release(common->rlock));
+    assert_int_equal(mp_rlock_locked(common->rlock), 0);
+    mp_assert_ok(mp_rlock_acquire(common->rlock, 0));
+    mp_assert_ok(mp_rlock_release(common->rlock));
+}
+
+/* ---- holders -------------------------------------------------------------------------------------*/
+
+static void
+test_lock_of_a_killed_holder_goes_on_in_time(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 10; i++) {
+        common->ready = 0;
+        pid_t pid = start_holder();
+        kill(pid, SIGKILL);
+        reap(pid);
+        assert_taken_over(mp_test_now());
+    }
+}
+
+/* A zombie is dead: its parent may never look. */
+static void
+test_lock_of_a_zombie_goes_on_in_time(void **state)
+{
+    (void)state;
+    pid_t pid = start_holder();
+    kill(pid, SIGKILL);
+    wait_zombie(pid);
+    assert_taken_over(mp_test_now());
+    reap(pid);
+}
+
+static void
+test_lock_of_a_holder_that_exits_counts_as_of_a_dead_one(void **state)
+{
+    (void)state;
+    pid_t pid = child(hold_and_exit);
+    reap(pid);
+    assert_taken_over(mp_test_now());
+}
+
+static int
+process_holds(const mp_args *args)
+{
+    mp_lock *lock;
+    mp_rlock *rlock;
+    mp_args_get(args, &lock, &rlock);
+    mp_child_ok(mp_lock_acquire(lock, MP_FOREVER));
+    mp_child_ok(mp_rlock_acquire(rlock, MP_FOREVER));
+    return 0;
+}
+
+static void
+test_lock_of_a_process_that_returns_counts_as_of_a_dead_one(void **state)
+{
+    (void)state;
+    mp_process *p = mp_process_new(process_holds, mp_args(common->lock, common->rlock), NULL);
+    mp_assert_ok(mp_process_start(p));
+    mp_assert_ok(mp_process_join(p, MP_FOREVER));
+    mp_assert_ok(mp_process_free(p));
+    assert_taken_over(mp_test_now());
+}
+
+static void
+test_try_takes_over_from_the_dead(void **state)
+{
+    (void)state;
+    pid_t pid = start_holder();
+    mp_assert_code(mp_lock_acquire(common->lock, 0), MP_ETIMEOUT);
+    mp_assert_code(mp_rlock_acquire(common->rlock, 0), MP_ETIMEOUT);
+    kill(pid, SIGKILL);
+    reap(pid);
+    double begin = mp_test_now();
+    int status, again;
+    while ((status = mp_lock_acquire(common->lock, 0)) == MP_ETIMEOUT) {
+        assert_within_promise(begin);
+    }
+    assert_int_equal(status, MP_OWNER_DIED);
+    while ((again = mp_rlock_acquire(common->rlock, -1)) == MP_ETIMEOUT) {
+        assert_within_promise(begin);
+    }
+    assert_int_equal(again, MP_OWNER_DIED);
+    mp_assert_ok(mp_lock_release(common->lock));
+    mp_assert_ok(mp_rlock_release(common->rlock));
+}
+
+static void
+test_lock_of_the_dead_may_be_released_by_anybody(void **state)
+{
+    (void)state;
+    pid_t pid = start_holder();
+    kill(pid, SIGKILL);
+    reap(pid);
+    mp_assert_ok(mp_lock_release(common->lock));
+    mp_assert_ok(mp_lock_acquire(common->lock, 0));
+    mp_assert_ok(mp_lock_release(common->lock));
+    mp_assert_code(mp_rlock_release(common->rlock), MP_ESTATE);
+    mp_assert_code(mp_rlock_acquire(common->rlock, 1), MP_OWNER_DIED);
+    mp_assert_ok(mp_rlock_release(common->rlock));
+}
+
+static void
+test_with_tells_of_the_death(void **state)
+{
+    (void)state;
+    pid_t pid = start_holder();
+    kill(pid, SIGKILL);
+    reap(pid);
+    MP_WITH(common->lock) {
+        assert_int_equal(mp_with_news(), MP_OWNER_DIED);
+    }
+    MP_WITH(common->rlock) {
+        assert_int_equal(mp_with_news(), MP_OWNER_DIED);
+    }
+    MP_WITH(common->lock) {
+        assert_int_equal(mp_with_news(), 0);
+    }
+}
+
+/* ---- waiters -------------------------------------------------------------------------------------*/
+
+#define WAITERS 8
+
+static void
+wait_and_count(void)
+{
+    common->ready++;
+    int status = mp_lock_acquire(common->lock, 30);
+    mp_child_check(status >= 0);
+    common->died += status == MP_OWNER_DIED;
+    common->clean += status == 0;
+    mp_child_ok(mp_lock_release(common->lock));
+    _exit(0);
+}
+
+static void
+wait_for_ever(void)
+{
+    common->ready++;
+    mp_lock_acquire(common->lock, MP_FOREVER);
+}
+
+static void
+test_lock_of_the_dead_is_news_to_one_of_many(void **state)
+{
+    (void)state;
+    pid_t holder = start_holder(), waiter[WAITERS];
+    for (int i = 0; i < WAITERS; i++) {
+        waiter[i] = child(wait_and_count);
+    }
+    wait_ready(1 + WAITERS);
+    poll(NULL, 0, 20); /* most of them sleep by now; it holds for any number */
+    kill(holder, SIGKILL);
+    reap(holder);
+    double begin = mp_test_now();
+    for (int i = 0; i < WAITERS; i++) {
+        int status;
+        assert_int_equal(waitpid(waiter[i], &status, 0), waiter[i]);
+        assert_int_equal(status, 0);
+    }
+    assert_true(mp_test_now() - begin < 2 * (PROMISE + SLACK));
+    assert_int_equal(common->died, 1);
+    assert_int_equal(common->clean, WAITERS - 1);
+    assert_int_equal(mp_lock_locked(common->lock), 0);
+}
+
+/* The others get the lock as if the dead waiters had never been. */
+static void
+test_waiter_killed_costs_nobody(void **state)
+{
+    (void)state;
+    pid_t doomed[WAITERS], waiter[2];
+    mp_assert_ok(mp_lock_acquire(common->lock, MP_FOREVER));
+    for (int i = 0; i < WAITERS; i++) {
+        doomed[i] = child(wait_for_ever);
+    }
+    waiter[0] = child(wait_and_count);
+    waiter[1] = child(wait_and_count);
+    wait_ready(WAITERS + 2);
+    poll(NULL, 0, 20);
+    for (int i = 0; i < WAITERS; i++) {
+        kill(doomed[i], SIGKILL);
+        reap(doomed[i]);
+    }
+    double begin = mp_test_now();
+    mp_assert_ok(mp_lock_release(common->lock));
+    for (int i = 0; i < 2; i++) {
+        int status;
+        assert_int_equal(waitpid(waiter[i], &status, 0), waiter[i]);
+        assert_int_equal(status, 0);
+    }
+    assert_within_promise(begin);
+    assert_int_equal(common->clean, 2);
+    mp_assert_ok(mp_lock_acquire(common->lock, 0));
+    mp_assert_ok(mp_lock_release(common->lock));
+}
+
+static void
+tick(int signo)
+{
+    (void)signo;
+}
+
+/*
+ * Let the waiter's slices grow, then kill the holder and interrupt the waiter all the time, as a
+ * profiler would; by the clock, for sleeps may be rounded up to many ticks.
+ */
+static void
+kill_and_tick(void)
+{
+    pid_t waiter = getppid();
+    poll(NULL, 0, 250);
+    kill(waiter, SIGUSR1);
+    common->killed = mp_test_now();
+    kill(common->holder, SIGKILL);
+    for (double next = common->killed; kill(waiter, SIGUSR1) == 0; next += 0.0002) {
+        while (mp_test_now() < next) {
+        }
+    }
+    _exit(0);
+}
+
+/* No sleep of the waiter lasts until its end: the death is seen all the same. */
+static void
+test_waiter_with_interrupted_sleeps_sees_the_death_in_time(void **state)
+{
+    (void)state;
+    struct sigaction ticking = {.sa_handler = tick}, before;
+    sigaction(SIGUSR1, &ticking, &before);
+    common->holder = start_holder();
+    pid_t ticker = child(kill_and_tick);
+    int status = mp_lock_acquire(common->lock, 5);
+    double took = mp_test_now() - common->killed;
+    kill(ticker, SIGKILL);
+    reap(ticker);
+    reap(common->holder);
+    sigaction(SIGUSR1, &before, NULL);
+    assert_int_equal(status, MP_OWNER_DIED);
+    assert_true(took < PROMISE + SLACK);
+    mp_assert_ok(mp_lock_release(common->lock));
+}
+
+/* ---- every instruction ---------------------------------------------------------------------------*/
+
+static struct step_waits waits = {.bound = PROMISE + SLACK};
+
+/* Cached what is cached, and once through the calls, so that they are bound. */
+static void
+warm_up(void *arg)
+{
+    mp_lock *spare = mp_lock_new();
+    (void)arg;
+    mp_lock_acquire(spare, 0);
+    mp_lock_release(spare);
+    mp_lock_free(spare);
+}
+
+static void
+do_acquire(void *arg)
+{
+    (void)arg;
+    mp_lock_acquire(common->lock, MP_FOREVER);
+}
+
+static void
+do_both(void *arg)
+{
+    (void)arg;
+    mp_lock_acquire(common->lock, MP_FOREVER);
+    mp_lock_release(common->lock);
+}
+
+static void
+do_both_recursive(void *arg)
+{
+    (void)arg;
+    mp_rlock_acquire(common->rlock, MP_FOREVER);
+    mp_rlock_acquire(common->rlock, MP_FOREVER);
+    mp_rlock_release(common->rlock);
+    mp_rlock_release(common->rlock);
+}
+
+/* The next one gets in, soon; held tells whether the dead one must have held it. */
+static const char *
+next_gets_it(bool held, bool may_be_held)
+{
+    double begin = mp_test_now();
+    int status = mp_lock_acquire(common->lock, 20);
+    step_waited(&waits, mp_test_now() - begin);
+    if (status < 0) {
+        return "the lock is stuck";
+    }
+    if ((held && status == 0) || (!may_be_held && status != 0)) {
+        return held ? "the death is not told" : "a death is told of one who did not hold it";
+    }
+    if (mp_lock_release(common->lock) != 0 || mp_lock_acquire(common->lock, 0) != 0 ||
+        mp_lock_release(common->lock) != 0) {
+        return "the lock is out of order";
+    }
+    return NULL;
+}
+
+static const char *
+check_acquire(void *arg, bool finished)
+{
+    (void)arg;
+    return next_gets_it(finished, true);
+}
+
+static const char *
+check_both(void *arg, bool finished)
+{
+    (void)arg;
+    return next_gets_it(false, !finished);
+}
+
+static const char *
+check_recursive(void *arg, bool finished)
+{
+    (void)arg;
+    double begin = mp_test_now();
+    int status = mp_rlock_acquire(common->rlock, 20);
+    step_waited(&waits, mp_test_now() - begin);
+    if (status < 0 || (finished && status != 0)) {
+        return "the rlock is stuck";
+    }
+    if (mp_rlock_release(common->rlock) != 0 || mp_rlock_locked(common->rlock) != 0) {
+        return "the rlock is out of order";
+    }
+    return NULL;
+}
+
+static void
+expect_case(const char *name, void (*operation)(void *), const char *(*check)(void *, bool))
+{
+    if (!step_possible()) {
+        print_message("no process may lead another one here\n");
+        skip();
+    }
+    struct step_case c = {
+        .name = name, .before = warm_up, .operation = operation, .check = check, .stride = 1};
+    waits.count = waits.long_ones = 0;
+    struct step_result r = step_all(&c);
+    assert_int_equal(r.wrong, 0);
+    assert_true(r.positions > 30);
+    const char *late = step_waits_wrong(&waits);
+    if (late) {
+        fail_msg("%s", late);
+    }
+}
+
+static void
+test_acquire_killed_anywhere_leaves_the_lock_to_others(void **state)
+{
+    (void)state;
+    expect_case("acquire", do_acquire, check_acquire);
+}
+
+static void
+test_release_killed_anywhere_leaves_the_lock_to_others(void **state)
+{
+    (void)state;
+    expect_case("acquire and release", do_both, check_both);
+}
+
+static void
+test_rlock_calls_killed_anywhere_leave_it_to_others(void **state)
+{
+    (void)state;
+    expect_case("rlock", do_both_recursive, check_recursive);
+}
+
+/* The victim finds a dead holder and takes over: one more death, told once to the next. */
+static void
+hold_it_dead(void *arg)
+{
+    (void)arg;
+    pid_t pid = fork();
+    if (pid == 0) {
+        mp_lock_acquire(common->lock, MP_FOREVER);
+        _exit(0);
+    }
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+    }
+}
+
+static void
+do_take_over(void *arg)
+{
+    (void)arg;
+    mp_lock_acquire(common->lock, 0);
+}
+
+static const char *
+check_take_over(void *arg, bool finished)
+{
+    (void)arg, (void)finished;
+    return next_gets_it(true, true);
+}
+
+/* Reading /proc about the holder is most of it: every 5th instruction. */
+static void
+test_take_over_killed_anywhere_is_done_by_the_next(void **state)
+{
+    (void)state;
+    if (!step_possible()) {
+        skip();
+    }
+    struct step_case c = {.name = "take over",
+                          .set_up = hold_it_dead,
+                          .before = warm_up,
+                          .operation = do_take_over,
+                          .check = check_take_over,
+                          .stride = 5};
+    struct step_result r = step_all(&c);
+    assert_int_equal(r.wrong, 0);
+    assert_true(r.positions > 30);
+}
+
+#define with_locks(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+static const struct CMUnitTest tests[] = {
+    with_locks(test_lock_of_a_killed_holder_goes_on_in_time),
+    with_locks(test_lock_of_a_zombie_goes_on_in_time),
+    with_locks(test_lock_of_a_holder_that_exits_counts_as_of_a_dead_one),
+    with_locks(test_lock_of_a_process_that_returns_counts_as_of_a_dead_one),
+    with_locks(test_try_takes_over_from_the_dead),
+    with_locks(test_lock_of_the_dead_may_be_released_by_anybody),
+    with_locks(test_with_tells_of_the_death),
+    with_locks(test_lock_of_the_dead_is_news_to_one_of_many),
+    with_locks(test_waiter_killed_costs_nobody),
+    with_locks(test_waiter_with_interrupted_sleeps_sees_the_death_in_time),
+    with_locks(test_acquire_killed_anywhere_leaves_the_lock_to_others),
+    with_locks(test_release_killed_anywhere_leaves_the_lock_to_others),
+    with_locks(test_rlock_calls_killed_anywhere_leave_it_to_others),
+    with_locks(test_take_over_killed_anywhere_is_done_by_the_next),
+};
+
+MP_TEST_MAIN(tests)

@@ -1,0 +1,571 @@
+/*
+ * test_process_fault.c: processes amid deaths and shortages: a killed forkserver, stolen statuses,
+ * SIGCHLD ignored, no descriptors, no processes, non-owners, kills at every moment of a start.
+ */
+#include "mp_test.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include "helpers/process.h"
+
+/* Run body in a child of a plain fork: what it changes is its own. */
+static void
+apart(void (*body)(void))
+{
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        body();
+        exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static int
+do_nothing(const mp_args *args)
+{
+    (void)args;
+    return 0;
+}
+
+static int
+wait_for_go(const mp_args *args)
+{
+    void *p;
+    mp_args_get(args, &p);
+    struct note *n = p;
+    atomic_store(&n->number[0], getppid());
+    atomic_fetch_add(&n->ready, 1);
+    wait_for(&n->go, 1);
+    atomic_store(&n->number[1], 1);
+    return 0;
+}
+
+/* ---- the forkserver's death -------------------------------------------------------------------*/
+
+/* Kill the server of a child that waits, and wait until it is dead. */
+static void
+kill_server(struct note *n)
+{
+    wait_for(&n->ready, 1);
+    pid_t server = (pid_t)n->number[0];
+    assert_true(server > 1 && server != getpid());
+    assert_int_equal(kill(server, SIGKILL), 0);
+    while (is_running(server)) {
+        nap();
+    }
+}
+
+static void
+test_forkserver_killed_its_child_finishes_and_is_waited_for(void **state)
+{
+    (void)state;
+    if (!method_is("forkserver")) {
+        skip();
+    }
+    struct note *n = note_new();
+    int code = 1;
+    mp_process *p = start(wait_for_go, mp_args((void *)n));
+    kill_server(n);
+    assert_int_equal(mp_process_is_alive(p), 1);
+    assert_int_equal(mp_process_exitcode(p, &code), MP_NOT_YET);
+    mp_assert_code(mp_process_join(p, 0.02), MP_ETIMEOUT);
+    mp_process *q = start(do_nothing, NULL); /* by a new server */
+    assert_int_equal(finish(q), 0);
+    assert_int_equal(mp_process_is_alive(p), 1);
+    atomic_store(&n->go, 1);
+    code = finish(p);
+    assert_true(code == 0 || code == 255);
+    assert_int_equal(n->number[1], 1);
+    mp_free(n);
+}
+
+static void
+test_forkserver_killed_its_children_can_be_ended(void **state)
+{
+    (void)state;
+    if (!method_is("forkserver")) {
+        skip();
+    }
+    for (int new_server = 0; new_server < 2; new_server++) {
+        struct note *n = note_new();
+        mp_process *p = start(wait_for_go, mp_args((void *)n));
+        pid_t pid = mp_process_pid(p);
+        kill_server(n);
+        if (new_server) {
+            assert_int_equal(finish(start(do_nothing, NULL)), 0);
+        }
+        mp_assert_ok(mp_process_terminate(p));
+        mp_assert_ok(mp_process_join(p, MP_FOREVER));
+        while (is_running(pid)) { /* its new parent reaps it, or not: then it is a zombie */
+            nap();
+        }
+        mp_assert_ok(mp_process_free(p));
+        mp_free(n);
+    }
+}
+
+static void
+leave_a_daemon_of_a_dead_server(void)
+{
+    struct note *n = mp_calloc(1, sizeof *n);
+    mp_process *p = mp_process_new(wait_for_go, mp_args((void *)n),
+                                   &(mp_process_options){.daemon = MP_DAEMON_YES});
+    mp_child_ok(mp_process_start(p));
+    wait_for(&n->ready, 1);
+    kill((pid_t)n->number[0], SIGKILL);
+    while (is_running((pid_t)n->number[0])) {
+        nap();
+    }
+    mp_free(n); /* the end of this process terminates the daemon and waits for it */
+}
+
+static void
+test_forkserver_killed_daemons_end_with_the_program(void **state)
+{
+    (void)state;
+    if (!method_is("forkserver")) {
+        skip();
+    }
+    apart(leave_a_daemon_of_a_dead_server);
+}
+
+static void
+test_forkserver_ignores_interrupts(void **state)
+{
+    (void)state;
+    if (!method_is("forkserver")) {
+        skip();
+    }
+    struct note *n = note_new();
+    mp_process *p = start(wait_for_go, mp_args((void *)n));
+    wait_for(&n->ready, 1);
+    pid_t server = (pid_t)n->number[0];
+    kill(server, SIGINT);
+    struct note *m = note_new();
+    mp_process *q = start(wait_for_go, mp_args((void *)m));
+    wait_for(&m->ready, 1);
+    assert_int_equal(m->number[0], server);
+    mp_assert_ok(mp_process_interrupt(q)); /* its children do not ignore it */
+    assert_int_equal(finish(q), -SIGINT);
+    atomic_store(&n->go, 1);
+    assert_int_equal(finish(p), 0);
+    mp_free(n);
+    mp_free(m);
+}
+
+/* ---- statuses that others take ----------------------------------------------------------------*/
+
+static void
+steal_statuses(void)
+{
+    int code = 5;
+    for (int i = 0; i < 10; i++) {
+        mp_process *p = mp_process_new(do_nothing, NULL, NULL);
+        mp_child_ok(mp_process_start(p));
+        while (waitpid(mp_process_pid(p), NULL, 0) < 0 && errno == EINTR) {
+        }
+        mp_child_ok(mp_process_join(p, MP_FOREVER));
+        mp_child_check(mp_process_is_alive(p) == 0);
+        if (method_is("forkserver")) { /* it is no child of ours: nobody can */
+            mp_child_ok(mp_process_exitcode(p, &code));
+            mp_child_check(code == 0);
+        } else {
+            mp_child_code(mp_process_exitcode(p, &code), -ECHILD);
+            mp_child_check(strstr(mp_last_error_text(), "waitpid") != NULL);
+        }
+        mp_child_ok(mp_process_terminate(p));
+        mp_child_ok(mp_process_free(p));
+    }
+    /* and of one that ends while it is waited for */
+    struct note *n = mp_calloc(1, sizeof *n);
+    mp_process *p = mp_process_new(wait_for_go, mp_args((void *)n), NULL);
+    mp_child_ok(mp_process_start(p));
+    wait_for(&n->ready, 1);
+    mp_child_code(mp_process_join(p, 0), MP_ETIMEOUT);
+    atomic_store(&n->go, 1);
+    while (!method_is("forkserver") && waitpid(-1, NULL, 0) < 0 && errno == EINTR) {
+    }
+    mp_child_ok(mp_process_join(p, MP_FOREVER));
+    mp_child_ok(mp_process_free(p));
+    mp_free(n);
+}
+
+static void
+test_status_stolen_by_waitpid_is_told(void **state)
+{
+    (void)state;
+    apart(steal_statuses);
+}
+
+static void
+ignore_sigchld(void)
+{
+    signal(SIGCHLD, SIG_IGN);
+    mp__process_settle();
+    for (int i = 0; i < 10; i++) {
+        int code = 0;
+        mp_process *p =
+            mp_process_new(i % 2 ? do_nothing : hang, i % 2 ? NULL : mp_args((void *)0), NULL);
+        mp_child_ok(mp_process_start(p));
+        mp_child_check(mp_process_is_alive(p) >= 0);
+        if (i % 2 == 0) {
+            mp_child_check(mp_process_is_alive(p) == 1);
+            mp_child_ok(mp_process_terminate(p));
+        }
+        mp_child_ok(mp_process_join(p, MP_FOREVER));
+        int status = mp_process_exitcode(p, &code);
+        mp_child_check(status == -ECHILD || (status == 0 && code == (i % 2 ? 0 : -SIGTERM)));
+        mp_child_check(mp_process_is_alive(p) == 0);
+        mp_child_ok(mp_process_free(p));
+    }
+    struct sigaction sa;
+    sigaction(SIGCHLD, NULL, &sa);
+    mp_child_check(sa.sa_handler == SIG_IGN);
+}
+
+static void
+test_sigchld_ignored_does_not_hang(void **state)
+{
+    (void)state;
+    apart(ignore_sigchld);
+}
+
+/* ---- a copy of the object in another process --------------------------------------------------*/
+
+static mp_process *copied;
+
+static void
+use_a_copy(void)
+{
+    int code = 3;
+    mp_child_code(mp_process_join(copied, 0), MP_ESTATE);
+    mp_child_code(mp_process_start(copied), MP_ESTATE);
+    mp_child_code(mp_process_is_alive(copied), MP_ESTATE);
+    mp_child_code(mp_process_close(copied), MP_ESTATE);
+    mp_child_code(mp_process_set_daemon(copied, true), MP_ESTATE);
+    mp_child_check(mp_process_exitcode(copied, &code) == MP_NOT_YET && code == 3);
+    mp_child_check(mp_process_pid(copied) > 0);
+    mp_child_check(mp_process_name(copied) != NULL);
+    size_t count = 5;
+    free(mp_active_children(&count));
+    mp_child_check(count == 0);
+    mp_child_ok(mp_process_terminate(copied)); /* this works, as in Python */
+    mp_child_ok(mp_process_free(copied));      /* this process's copy */
+}
+
+static void
+start_a_copy(void)
+{
+    mp_child_code(mp_process_start(copied), MP_ESTATE);
+    mp_child_code(mp_process_terminate(copied), MP_ESTATE);
+    mp_child_ok(mp_process_free(copied));
+}
+
+static void
+check_current(void)
+{
+    mp_child_check(mp_process_pid(mp_current_process()) == getpid());
+    mp_process *p = mp_process_new(do_nothing, NULL, NULL);
+    mp_child_ok(mp_process_start(p));
+    mp_child_ok(mp_process_join(p, MP_FOREVER));
+    mp_child_ok(mp_process_free(p));
+}
+
+static void
+test_process_of_another_process_may_only_be_signalled(void **state)
+{
+    (void)state;
+    copied = mp_process_new(do_nothing, mp_args(1), NULL);
+    apart(start_a_copy);
+    mp_assert_ok(mp_process_start(copied)); /* the owner's is as it was */
+    assert_int_equal(finish(copied), 0);
+}
+
+static void
+test_process_copy_terminates_the_child(void **state)
+{
+    (void)state;
+    struct note *n = note_new();
+    copied = start(hang, mp_args((void *)n));
+    wait_for(&n->ready, 1);
+    apart(use_a_copy);
+    assert_int_equal(finish(copied), -SIGTERM);
+    mp_free(n);
+}
+
+static int
+fork_and_look(const mp_args *args)
+{
+    (void)args;
+    mp_current_process();
+    pid_t pid = fork();
+    if (pid == 0) {
+        check_current();
+        mp_exit(17);
+    }
+    int status = 0;
+    mp_child_check(waitpid(pid, &status, 0) == pid);
+    mp_child_check(WIFEXITED(status) && WEXITSTATUS(status) == 17);
+    return 0;
+}
+
+static void
+test_plain_fork_in_a_child_is_a_process_of_its_own(void **state)
+{
+    (void)state;
+    apart(check_current);
+    assert_int_equal(finish(start(fork_and_look, NULL)), 0);
+}
+
+static int
+leave_an_orphan(const mp_args *args)
+{
+    void *p;
+    mp_args_get(args, &p);
+    struct note *n = p;
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(1);
+        close(2);
+        wait_for(&n->go, 1);
+        _exit(0);
+    }
+    atomic_store(&n->number[0], pid);
+    return 9;
+}
+
+/* An orphan of the child that lives on must not hide the child's end. */
+static void
+test_orphan_of_a_child_does_not_delay_its_end(void **state)
+{
+    (void)state;
+    struct note *n = note_new();
+    mp_process *p = start(leave_an_orphan, mp_args((void *)n));
+    struct pollfd fd = {.fd = mp_process_sentinel(p), .events = POLLIN};
+    assert_int_equal(poll(&fd, 1, 20000), 1);
+    assert_true(is_running((pid_t)n->number[0]));
+    assert_int_equal(mp_process_is_alive(p), 0);
+    assert_int_equal(poll(&fd, 1, 0), 1);
+    assert_int_equal(finish(p), 9);
+    pid_t orphan = (pid_t)n->number[0];
+    atomic_store(&n->go, 1);
+    while (is_running(orphan)) {
+        nap();
+    }
+    mp_free(n);
+}
+
+/* ---- shortages --------------------------------------------------------------------------------*/
+
+static void
+run_out_of_descriptors(void)
+{
+    struct rlimit old, low;
+    int taken[64], count = 0;
+    run_in_child(do_nothing, NULL, NULL); /* the program's file is looked for once */
+    mp_process *p = mp_process_new(do_nothing, NULL, NULL);
+    mp__process_settle();
+    getrlimit(RLIMIT_NOFILE, &old);
+    low = old;
+    low.rlim_cur = 40;
+    setrlimit(RLIMIT_NOFILE, &low);
+    while (count < 64 && (taken[count] = fcntl(0, F_DUPFD_CLOEXEC, 0)) >= 0) {
+        count++;
+    }
+    for (;;) { /* one more free descriptor at a time, until it can start */
+        int status = mp_process_start(p);
+        if (status == 0) {
+            break;
+        }
+        mp_child_check(status == -EMFILE || status == MP_ERUNTIME);
+        mp_child_check(mp_last_error_text()[0] != '\0');
+        mp_child_check(mp_process_is_alive(p) == 0);
+        mp_child_check(count > 0);
+        close(taken[--count]);
+    }
+    mp_child_ok(mp_process_join(p, MP_FOREVER));
+    int code = -1;
+    mp_child_ok(mp_process_exitcode(p, &code));
+    mp_child_check(code == 0);
+    mp_child_ok(mp_process_free(p));
+    while (count > 0) {
+        close(taken[--count]);
+    }
+    mp__process_settle();
+    setrlimit(RLIMIT_NOFILE, &old);
+}
+
+static void
+test_start_without_descriptors_fails_and_works_later(void **state)
+{
+    (void)state;
+    apart(run_out_of_descriptors);
+}
+
+static void
+run_the_server_out_of_descriptors(void)
+{
+    struct note *n = mp_calloc(1, sizeof *n);
+    struct rlimit old, low;
+    mp__process_settle();
+    getrlimit(RLIMIT_NOFILE, &old);
+    low = old;
+    low.rlim_cur = 24;
+    setrlimit(RLIMIT_NOFILE, &low);
+    mp_process *p[64];
+    mp_process *first = mp_process_new(wait_for_go, mp_args((void *)n), NULL);
+    mp_child_ok(mp_process_start(first)); /* the server has the low limit now */
+    low.rlim_cur = 200;
+    setrlimit(RLIMIT_NOFILE, &low);
+    int count = 0, status = 0;
+    while (count < 64) {
+        p[count] = mp_process_new(hang, mp_args((void *)n), NULL);
+        status = mp_process_start(p[count]);
+        if (status) {
+            mp_child_ok(mp_process_free(p[count]));
+            break;
+        }
+        count++;
+    }
+    mp_child_check(count > 5 && count < 64);
+    mp_child_check(status < 0);
+    mp_child_check(mp_last_error_text()[0] != '\0');
+    for (int i = 0; i < count; i++) {
+        int code = 0;
+        mp_child_ok(mp_process_terminate(p[i]));
+        mp_child_ok(mp_process_join(p[i], MP_FOREVER));
+        mp_child_ok(mp_process_exitcode(p[i], &code));
+        mp_child_check(code == -SIGTERM); /* the server lives and tells */
+        mp_child_ok(mp_process_free(p[i]));
+    }
+    mp_process *q = mp_process_new(do_nothing, NULL, NULL);
+    mp_child_ok(mp_process_start(q));
+    mp_child_ok(mp_process_join(q, MP_FOREVER));
+    mp_child_ok(mp_process_free(q));
+    atomic_store(&n->go, 1);
+    mp_child_ok(mp_process_join(first, MP_FOREVER));
+    mp_child_ok(mp_process_free(first));
+    mp_free(n);
+}
+
+static void
+test_forkserver_without_descriptors_refuses_and_goes_on(void **state)
+{
+    (void)state;
+    if (!method_is("forkserver")) {
+        skip();
+    }
+    apart(run_the_server_out_of_descriptors);
+}
+
+static void
+run_out_of_processes(void)
+{
+    struct rlimit old, low;
+    mp__process_settle();
+    getrlimit(RLIMIT_NPROC, &old);
+    low = old;
+    low.rlim_cur = 1;
+    setrlimit(RLIMIT_NPROC, &low);
+    mp_process *p = mp_process_new(do_nothing, NULL, NULL);
+    mp_child_code(mp_process_start(p), -EAGAIN);
+    mp_child_check(mp_process_is_alive(p) == 0);
+    setrlimit(RLIMIT_NPROC, &old);
+    mp_child_ok(mp_process_start(p));
+    mp_child_ok(mp_process_join(p, MP_FOREVER));
+    mp_child_ok(mp_process_free(p));
+}
+
+static void
+test_start_without_processes_fails_and_works_later(void **state)
+{
+    (void)state;
+    if (getuid() == 0) {
+        skip(); /* the limit does not bind root */
+    }
+    apart(run_out_of_processes);
+}
+
+/* ---- kills at any moment ----------------------------------------------------------------------*/
+
+static int
+start_for_ever(const mp_args *args)
+{
+    void *p;
+    mp_args_get(args, &p);
+    struct note *n = p;
+    for (;;) {
+        mp_process *c = mp_process_new(do_nothing, mp_args("some", "arguments"), NULL);
+        mp_child_ok(mp_process_start(c));
+        mp_child_ok(mp_process_join(c, MP_FOREVER));
+        mp_child_ok(mp_process_free(c));
+        atomic_fetch_add(&n->ready, 1);
+    }
+    return 0;
+}
+
+/* A parent that is killed while it starts children leaves a family that works.  It leaves memory
+   too, for as long as the family lives: so this is a program of its own. */
+static int
+case_kill_parents(void)
+{
+    struct note *n = mp_calloc(1, sizeof *n);
+    unsigned random = 12345;
+    for (int i = 0; i < 15; i++) {
+        mp_process *p = mp_process_new(start_for_ever, mp_args((void *)n), NULL);
+        mp_child_ok(mp_process_start(p));
+        wait_for(&n->ready, atomic_load(&n->ready) + 1);
+        random = random * 1103515245 + 12345;
+        nanosleep(&(struct timespec){.tv_nsec = (long)(random >> 8) % 3000000}, NULL);
+        mp_child_ok(mp_process_kill(p));
+        mp_child_ok(mp_process_join(p, MP_FOREVER));
+        mp_child_ok(mp_process_free(p));
+    }
+    return run_in_child(do_nothing, NULL, NULL);
+}
+
+static void
+test_parent_killed_amid_starts_leaves_the_family_working(void **state)
+{
+    (void)state;
+    char argument[64], out[1000];
+    snprintf(argument, sizeof argument, "kill-parents:%s", method_name());
+    int status = mp_test_run_self(argument, out, sizeof out);
+    assert_string_equal(out, "");
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(test_forkserver_killed_its_child_finishes_and_is_waited_for),
+    cmocka_unit_test(test_forkserver_killed_its_children_can_be_ended),
+    cmocka_unit_test(test_forkserver_killed_daemons_end_with_the_program),
+    cmocka_unit_test(test_forkserver_ignores_interrupts),
+    cmocka_unit_test(test_status_stolen_by_waitpid_is_told),
+    cmocka_unit_test(test_sigchld_ignored_does_not_hang),
+    cmocka_unit_test(test_process_of_another_process_may_only_be_signalled),
+    cmocka_unit_test(test_process_copy_terminates_the_child),
+    cmocka_unit_test(test_plain_fork_in_a_child_is_a_process_of_its_own),
+    cmocka_unit_test(test_orphan_of_a_child_does_not_delay_its_end),
+    cmocka_unit_test(test_start_without_descriptors_fails_and_works_later),
+    cmocka_unit_test(test_forkserver_without_descriptors_refuses_and_goes_on),
+    cmocka_unit_test(test_start_without_processes_fails_and_works_later),
+    cmocka_unit_test(test_parent_killed_amid_starts_leaves_the_family_working),
+};
+
+int
+main(int argc, char **argv)
+{
+    mp_freeze_support(argc, argv);
+    if (argc > 1 && strncmp(argv[1], "kill-parents:", 13) == 0) {
+        return mp_set_start_method(argv[1] + 13, false) == 0 ? case_kill_parents() : 90;
+    }
+    return mp_test_main(argc, argv, tests, sizeof tests / sizeof *tests, true);
+}
