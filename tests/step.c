@@ -17,6 +17,19 @@
 
 #include "heap/member.h"
 
+/* A sanitizer's own instructions are most of an operation, and it wants to trace at exit itself. */
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+static const bool sanitized = true;
+#elif defined __has_feature
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+static const bool sanitized = true;
+#else
+static const bool sanitized = false;
+#endif
+#else
+static const bool sanitized = false;
+#endif
+
 #define LIKE_ROUNDS 8  /* of a loop: all positions in these */
 #define LOOP_STRIDE 37 /* and then every so many */
 
@@ -146,6 +159,9 @@ nothing(void *arg)
 bool
 step_possible(void)
 {
+    if (sanitized) {
+        return false;
+    }
     pid_t pid = fork();
     if (pid == 0) {
         struct step s;
@@ -206,9 +222,15 @@ plan_add(struct plan *p, struct position at)
     p->at[p->count++] = at;
 }
 
-/* Lead a victim that has begun to its end and note the positions. */
+static int
+stride_of(const struct step_case *c)
+{
+    return c->stride > 1 ? c->stride : 1;
+}
+
+/* Lead a victim that has begun to its end and note the positions, from the first-th on. */
 static void
-make_plan(struct step *s, int stride, struct plan *p)
+make_plan(struct step *s, int stride, int first, struct plan *p)
 {
     struct visits *v = calloc(1, sizeof *v);
     long wanted = 0;
@@ -222,7 +244,7 @@ make_plan(struct step *s, int stride, struct plan *p)
             at.times = visit(v, at.address);
         }
         if (at.times <= LIKE_ROUNDS || n % LOOP_STRIDE == 0) {
-            if (wanted++ % (stride > 1 ? stride : 1) == 0) {
+            if (wanted++ % stride == first % stride) {
                 plan_add(p, at);
             }
         }
@@ -284,15 +306,18 @@ kill_at(const struct step_case *c, const struct position *at)
     return s.finished;
 }
 
-/* The second victims: at every position of the recovery from a first one killed at `at`. */
+/*
+ * The second victims: at every position of the recovery from a first one killed at `at`, the
+ * which-th of these.  With a stride, each begins at another instruction, so none is left out.
+ */
 static const char *
-kill_twice(const struct step_case *c, struct step_result *r, const struct position *at,
+kill_twice(const struct step_case *c, struct step_result *r, const struct position *at, int which,
            struct plan *second)
 {
     struct step s;
     bool finished = kill_at(c, at);
     step_begin(&s, c->before, c->recovery, c->arg);
-    make_plan(&s, c->stride, second);
+    make_plan(&s, stride_of(c), which, second);
     step_kill(&s);
     const char *wrong = tell(c, r, c->check(c->arg, finished), at->n, -1);
     for (long i = 0; i < second->count && !wrong; i++) {
@@ -314,13 +339,13 @@ step_all(const struct step_case *c)
     struct step s;
     double start = mp_test_now();
     begin(c, &s);
-    make_plan(&s, c->recovery ? 1 : c->stride, &p);
+    make_plan(&s, c->recovery ? 1 : stride_of(c), 0, &p);
     step_kill(&s);
     const char *wrong = c->check(c->arg, true);
     wrong = c->go_on ? NULL : tell(c, &r, wrong, -1, -1);
     if (c->recovery) {
         for (int i = 0; i < c->spread && !wrong; i++) {
-            wrong = kill_twice(c, &r, &p.at[p.count * i / c->spread], &second);
+            wrong = kill_twice(c, &r, &p.at[p.count * i / c->spread], i, &second);
         }
     } else {
         for (long i = 0; i < p.count && !wrong; i++) {

@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* Whether this system lets us; if not, the test is to be skipped. */
+/* Whether this system and build let us; if not, the test is to be skipped. */
 bool step_possible(void);
 
 /* ---- one victim ------------------------------------------------------------------------------ */

@@ -40,7 +40,7 @@ static void
 fill(void *p, size_t size, uint64_t seed)
 {
     unsigned char *c = p;
-    for (size_t i = 0; i < size; i += size - i > 4200 ? 4093 : 1) {
+    for (size_t i = 0; i<size; i += size - i> 4200 ? 4093 : 1) {
         c[i] = (unsigned char)(seed + i * 31);
     }
 }
@@ -49,7 +49,7 @@ static bool
 is_filled(const void *p, size_t size, uint64_t seed)
 {
     const unsigned char *c = p;
-    for (size_t i = 0; i < size; i += size - i > 4200 ? 4093 : 1) {
+    for (size_t i = 0; i<size; i += size - i> 4200 ? 4093 : 1) {
         if (c[i] != (unsigned char)(seed + i * 31)) {
             return false;
         }
@@ -68,12 +68,32 @@ next_random(uint64_t *state)
 
 /* ---- sizes and alignments ----------------------------------------------------------------------*/
 
-static const size_t sizes[] = {
-    0,           1,           15,           16,       17,           63,
-    64,          65,          1000,         4095,     4096,         4097,
-    64 * 1024 - 48, 64 * 1024 - 16, 64 * 1024 - 1, 64 * 1024, 64 * 1024 + 1, 1048576 - 48,
-    1048576 - 1, 1048576,     1048576 + 1,  4194304 - 48, 4194304 - 1, 4194304,
-    4194304 + 1, 104857600};
+static const size_t sizes[] = {0,
+                               1,
+                               15,
+                               16,
+                               17,
+                               63,
+                               64,
+                               65,
+                               1000,
+                               4095,
+                               4096,
+                               4097,
+                               64 * 1024 - 48,
+                               64 * 1024 - 16,
+                               64 * 1024 - 1,
+                               64 * 1024,
+                               64 * 1024 + 1,
+                               1048576 - 48,
+                               1048576 - 1,
+                               1048576,
+                               1048576 + 1,
+                               4194304 - 48,
+                               4194304 - 1,
+                               4194304,
+                               4194304 + 1,
+                               104857600};
 #define SIZES (sizeof sizes / sizeof *sizes)
 
 static void
@@ -112,10 +132,10 @@ static void
 test_malloc_of_absurd_sizes_is_enomem(void **state)
 {
     (void)state;
-    static const size_t absurd[] = {
-        SIZE_MAX,         SIZE_MAX - 15, SIZE_MAX - 16,  SIZE_MAX - 31, SIZE_MAX - 32,
-        SIZE_MAX / 2,     SIZE_MAX / 2 + 1, 2 * TIB,     TIB + 1,       TIB,
-        TIB - 1,          TIB - 16,      TIB - 32,       TIB - 4096,    (size_t)1 << 63};
+    static const size_t absurd[] = {SIZE_MAX,      SIZE_MAX - 15, SIZE_MAX - 16,    SIZE_MAX - 31,
+                                    SIZE_MAX - 32, SIZE_MAX / 2,  SIZE_MAX / 2 + 1, 2 * TIB,
+                                    TIB + 1,       TIB,           TIB - 1,          TIB - 16,
+                                    TIB - 32,      TIB - 4096,    (size_t)1 << 63};
     mp_heap_info before = stats();
     for (size_t i = 0; i < sizeof absurd / sizeof *absurd; i++) {
         assert_null(mp_malloc(absurd[i]));
@@ -201,7 +221,7 @@ static void
 test_aligned_alloc_of_bad_alignment_is_evalue(void **state)
 {
     (void)state;
-    static const size_t bad[] = {0,       3,       24,          48,      100,
+    static const size_t bad[] = {0,       3,       24,          48,       100,
                                  1000000, 2097152, 1048576 + 1, SIZE_MAX, (size_t)1 << 63};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_null(mp_aligned_alloc(bad[i], 10));
@@ -262,7 +282,7 @@ test_free_of_what_is_no_block_is_evalue(void **state)
     memset(p, 0xff, 5000);
     assert_not_freed(stack);
     assert_not_freed(m);
-    assert_not_freed((void *)(uintptr_t)"text");
+    assert_not_freed((void *)(uintptr_t) "text");
     for (size_t i = 1; i < 5000; i++) {
         mp_assert_code(mp_free(p + i), MP_EVALUE);
     }
@@ -342,9 +362,8 @@ random_size(uint64_t *seed)
     uint64_t r = next_random(seed);
     switch (r % 32) {
     case 0:
-        return r >> 8 & 0xfffff; /* up to 1 MiB */
+        return r >> 8 & (r >> 40 & 7 ? 0xfffff : 0x7fffff); /* up to 1 MiB, now and then 8 MiB */
     case 1:
-        return r >> 8 & 0x7fffff; /* up to 8 MiB */
     case 2:
     case 3:
     case 4:
@@ -376,10 +395,9 @@ test_heap_under_random_operations_stays_in_order(void **state)
             slot[i].p = NULL;
             continue;
         }
-        void *p = slot[i].p ? mp_realloc(slot[i].p, size)
-                  : what < 6
-                      ? mp_malloc(size)
-                      : mp_aligned_alloc((size_t)1 << next_random(&seed) % 17, size);
+        void *p = slot[i].p  ? mp_realloc(slot[i].p, size)
+                  : what < 6 ? mp_malloc(size)
+                             : mp_aligned_alloc((size_t)1 << next_random(&seed) % 17, size);
         assert_non_null(p);
         slot[i].p = p;
         slot[i].size = size;

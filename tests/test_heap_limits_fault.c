@@ -106,9 +106,8 @@ check_spawn(bool possible)
 {
     char *p = mp_calloc(1, 1);
     mp_child_check(p != NULL);
-    mp_process *child = mp_process_new(
-        spawned, mp_args((void *)p),
-        &(mp_process_options){.context = mp_get_context("spawn")});
+    mp_process *child = mp_process_new(spawned, mp_args((void *)p),
+                                       &(mp_process_options){.context = mp_get_context("spawn")});
     mp_child_check(child != NULL);
     int status = mp_process_start(child), code = 0;
     if (possible) {

@@ -7,6 +7,7 @@
 #include "mp_test.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -33,6 +34,7 @@ struct common {
     _Atomic int died, clean; /* waiters that got MP_OWNER_DIED, and 0 */
     pid_t holder;
     double killed; /* when it was */
+    int pipe[2];
 };
 
 static struct common *common;
@@ -204,6 +206,48 @@ test_lock_of_a_process_that_returns_counts_as_of_a_dead_one(void **state)
     assert_taken_over(mp_test_now());
 }
 
+/* The end of a process that takes its time: what it has to say does not fit into a full pipe. */
+static int
+process_ends_slowly(const mp_args *args)
+{
+    static char page[4096];
+    mp_lock *lock;
+    mp_args_get(args, &lock);
+    mp_child_ok(mp_lock_acquire(lock, MP_FOREVER));
+    int flags = fcntl(common->pipe[1], F_GETFL);
+    fcntl(common->pipe[1], F_SETFL, flags | O_NONBLOCK);
+    while (write(common->pipe[1], page, sizeof page) > 0) {
+    }
+    fcntl(common->pipe[1], F_SETFL, flags);
+    dup2(common->pipe[1], STDOUT_FILENO);
+    printf("the last word");
+    common->ready++;
+    return 0;
+}
+
+/* Until it has ended, threads of it may still be at work on what the lock guards. */
+static void
+test_lock_of_a_process_that_is_ending_is_still_its(void **state)
+{
+    (void)state;
+    char text[4096];
+    assert_int_equal(pipe(common->pipe), 0);
+    mp_process *p = mp_process_new(process_ends_slowly, mp_args(common->lock),
+                                   &(mp_process_options){.context = mp_get_context("fork")});
+    mp_assert_ok(mp_process_start(p));
+    wait_ready(1);
+    mp_assert_code(mp_lock_acquire(common->lock, 0.3), MP_ETIMEOUT);
+    assert_int_equal(mp_process_is_alive(p), 1);
+    close(common->pipe[1]);
+    while (read(common->pipe[0], text, sizeof text) > 0) {
+    }
+    mp_assert_ok(mp_process_join(p, MP_FOREVER));
+    mp_assert_code(mp_lock_acquire(common->lock, 20), MP_OWNER_DIED);
+    mp_assert_ok(mp_lock_release(common->lock));
+    mp_assert_ok(mp_process_free(p));
+    close(common->pipe[0]);
+}
+
 static void
 test_try_takes_over_from_the_dead(void **state)
 {
@@ -249,13 +293,13 @@ test_with_tells_of_the_death(void **state)
     pid_t pid = start_holder();
     kill(pid, SIGKILL);
     reap(pid);
-    MP_WITH(common->lock) {
+    MP_WITH (common->lock) {
         assert_int_equal(mp_with_news(), MP_OWNER_DIED);
     }
-    MP_WITH(common->rlock) {
+    MP_WITH (common->rlock) {
         assert_int_equal(mp_with_news(), MP_OWNER_DIED);
     }
-    MP_WITH(common->lock) {
+    MP_WITH (common->lock) {
         assert_int_equal(mp_with_news(), 0);
     }
 }
@@ -567,6 +611,7 @@ static const struct CMUnitTest tests[] = {
     with_locks(test_lock_of_a_zombie_goes_on_in_time),
     with_locks(test_lock_of_a_holder_that_exits_counts_as_of_a_dead_one),
     with_locks(test_lock_of_a_process_that_returns_counts_as_of_a_dead_one),
+    with_locks(test_lock_of_a_process_that_is_ending_is_still_its),
     with_locks(test_try_takes_over_from_the_dead),
     with_locks(test_lock_of_the_dead_may_be_released_by_anybody),
     with_locks(test_with_tells_of_the_death),

@@ -19,8 +19,7 @@
 #include "queue/segment.h"
 
 #define KIB  1024
-#define MIB  (1024 * KIB)
-#define MOST (1200 * KIB) /* bytes of a message */
+#define MOST (300 * KIB) /* bytes of a message; its segment has 1 MiB */
 
 #if defined MP_PLATFORM_POSIX
 #define BOUND 0.2 /* no kernel's hint there: a waiter finds out by itself */
@@ -248,7 +247,7 @@ put_linked(void *arg)
 }
 
 /*
- * A segment of 4 MiB that holds little is left for a small one: at every 256th message, of which
+ * A segment of 1 MiB that holds little is left for a small one: at every 256th message, of which
  * the victim's is one.
  */
 static void
@@ -330,6 +329,44 @@ warm_up(void *arg)
 {
     (void)arg;
     mp_free(mp_malloc(1));
+}
+
+/* The control: the dead one's lock opened by hand, and nothing recovered. */
+static const char *
+check_unrecovered(void *arg, bool finished)
+{
+    struct world *w = arg;
+    uint64_t word = atomic_exchange(&w->ring->put_lock.word, 0);
+    const char *wrong = mp__ring_check(w->ring);
+    atomic_store(&w->ring->put_lock.word, word);
+    const char *recovered = check(w, finished);
+    must(!recovered, recovered);
+    return wrong;
+}
+
+static void
+run_control(void *arg)
+{
+    struct step_result r = step_all(arg);
+    mp_child_check(r.wrong > 0);
+    mp_child_check(r.wrong < r.positions);
+}
+
+static void
+test_control_without_recovery_finds_damage(void **state)
+{
+    (void)state;
+    if (!step_possible()) {
+        skip();
+    }
+    struct step_case c = {.name = "control: put, linked",
+                          .set_up = put_linked,
+                          .before = warm_up,
+                          .operation = do_put,
+                          .check = check_unrecovered,
+                          .go_on = true,
+                          .arg = &world};
+    assert_int_equal(step_family(run_control, &c), 0);
 }
 
 static void
@@ -427,6 +464,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_get_killed_behind_a_wrap_has_taken_or_not),
     cmocka_unit_test(test_get_killed_while_it_frees_a_segment_has_taken_or_not),
     cmocka_unit_test(test_get_killed_while_it_gives_pages_back_loses_nothing),
+    cmocka_unit_test(test_control_without_recovery_finds_damage),
 };
 
 MP_TEST_MAIN_NO_FAMILY(tests)

@@ -177,10 +177,42 @@ check_options()
     fi
 }
 
+# The pid of a child of process $1 that has worked for 50 ms or more.
+busy_child()
+{
+    cat /proc/[0-9]*/stat 2>/dev/null |
+        awk -v parent="$1" '$4 == parent && $14 + $15 >= 5 { print $1; exit }'
+}
+
+check_death()
+{
+    [ -r /proc/self/stat ] || {
+        echo "skipped: the death of a worker, since there is no /proc to find one"
+        return
+    }
+    mkdir "$tmp/much"
+    i=0
+    while [ $i -lt 40 ]; do # work for some seconds; all but a moment of it is cut off
+        ln "$tree/large" "$tmp/much/$i"
+        i=$((i + 1))
+    done
+    "$wordcount" -j 2 --start-method fork "$tmp/much" >"$tmp/out" 2>"$tmp/err" </dev/null &
+    parent=$!
+    worker=
+    while [ -z "$worker" ] && kill -0 "$parent" 2>/dev/null; do
+        worker=$(busy_child "$parent")
+    done
+    [ -z "$worker" ] || kill -KILL "$worker"
+    wait "$parent"
+    [ $? -eq 1 ] && [ ! -s "$tmp/out" ] && grep -q 'signal 9' "$tmp/err"
+    ok "a worker that is killed: an error that says so" $? "$tmp/err"
+}
+
 make_tree
 count_plainly >"$tmp/want"
 check_counts
 check_roots
 check_options
+check_death
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -6,8 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
-enum { MOST_WORKERS = 1024 };
+enum { MOST_WORKERS = 1024, USUAL = 3 };
+
+static const char *const usual[USUAL] = {"/usr/share/common-licenses", "/usr/share/doc",
+                                         "/usr/include"};
 
 void
 wc_options_help(void)
@@ -123,10 +127,27 @@ parse_one(struct wc_options *options, int argc, char **argv, int *at)
     return wrong("unknown option", argv[*at]);
 }
 
+/* When no DIR is given: the places where most systems have text, as far as they exist. */
+static int
+add_usual_roots(struct wc_options *options)
+{
+    for (size_t i = 0; i < USUAL; i++) {
+        struct stat st;
+        if (stat(usual[i], &st) == 0) {
+            options->roots[options->roots_count++] = usual[i];
+        }
+    }
+    return options->roots_count > 0 ? 0 : wrong("nothing to count by default here: name a DIR", "");
+}
+
 int
 wc_options_parse(struct wc_options *options, int argc, char **argv)
 {
-    *options = (struct wc_options){.top = 10, .roots = argv + 1};
+    *options = (struct wc_options){.top = 10};
+    options->roots = calloc((size_t)argc + USUAL, sizeof *options->roots);
+    if (options->roots == NULL) {
+        return wrong("out of memory", "");
+    }
     bool only_roots = false;
     for (int i = 1; i < argc; i++) {
         if (!only_roots && strcmp(argv[i], "--") == 0) {
@@ -138,8 +159,8 @@ wc_options_parse(struct wc_options *options, int argc, char **argv)
         } else if (argv[i][0] == '\0') {
             return wrong("a DIR without a name", "");
         } else {
-            options->roots[options->roots_count++] = argv[i]; /* never beyond i */
+            options->roots[options->roots_count++] = argv[i];
         }
     }
-    return 0;
+    return options->roots_count > 0 || options->help ? 0 : add_usual_roots(options);
 }

@@ -13,11 +13,13 @@ struct wc_options {
     size_t top;         /* --top */
     bool all;           /* --all */
     bool help;          /* --help */
-    char **roots;       /* the DIRs, roots_count of them */
+    const char **roots; /* the DIRs, roots_count of them, in memory of malloc() */
     int roots_count;
 };
 
-/* 0, or -1 after a message on stderr.  Reorders argv: options first, then the DIRs. */
+/*
+ * 0, or -1 after a message on stderr.  Leaves argv as it is: spawned children get it as theirs.
+ */
 int wc_options_parse(struct wc_options *options, int argc, char **argv);
 
 void wc_options_help(void);

@@ -18,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include <mp/mp.h>
@@ -59,27 +58,12 @@ list_all(void *context, const char *const *paths, struct wc_listing *ret_listing
 static int
 find_files(mp_pool *pool, struct wc_walk *walk, const struct wc_options *options)
 {
-    int status = wc_walk_run(walk, &wc_shared_memory, (const char *const *)options->roots,
-                             (size_t)options->roots_count, list_all, pool);
+    int status = wc_walk_run(walk, &wc_shared_memory, options->roots, (size_t)options->roots_count,
+                             list_all, pool);
     if (status == -1) {
         return failed("out of memory");
     }
     return status != 0 ? failed(mp_last_error_text()) : 0;
-}
-
-/* When no DIR is given: the places where most systems have text, as far as they exist. */
-static void
-default_roots(struct wc_options *options)
-{
-    static char usual[][32] = {"/usr/share/common-licenses", "/usr/share/doc", "/usr/include"};
-    static char *roots[sizeof usual / sizeof usual[0]];
-    options->roots = roots;
-    for (size_t i = 0; i < sizeof usual / sizeof usual[0]; i++) {
-        struct stat st;
-        if (stat(usual[i], &st) == 0) {
-            roots[options->roots_count++] = usual[i];
-        }
-    }
 }
 
 /* What became of all files. */
@@ -139,7 +123,7 @@ reduce(mp_pool *pool, struct count *count)
     return 0;
 }
 
-/* 0 or 1.  The memory of a count that failed goes with the process. */
+/* 0 or 1.  The shared memory of a count that failed goes with the process. */
 static int
 count_words(struct count *count, const struct wc_options *options, const mp_context *context)
 {
@@ -157,10 +141,8 @@ count_words(struct count *count, const struct wc_options *options, const mp_cont
         status = reduce(pool, count);
     }
     mp_pool_free(pool);
-    if (status == 0) {
-        count->unreadable = walk.unreadable + count->counted.unreadable;
-        wc_walk_free(&walk);
-    }
+    count->unreadable = walk.unreadable + count->counted.unreadable;
+    wc_walk_free(&walk);
     return status;
 }
 
@@ -177,47 +159,35 @@ print_totals(const struct count *count, double seconds, int workers, const mp_co
            (double)totals->bytes / 1e6 / seconds, workers, mp_context_get_start_method(context));
 }
 
-int
-main(int argc, char **argv)
+/* The exit status. */
+static int
+run(struct wc_options *options)
 {
-    mp_freeze_support(argc, argv);
-
-    struct wc_options options;
-    if (wc_options_parse(&options, argc, argv) != 0) {
-        return 2;
-    }
-    if (options.help) {
+    if (options->help) {
         wc_options_help();
         return 0;
     }
-    const mp_context *context = mp_get_context(options.method);
+    const mp_context *context = mp_get_context(options->method);
     if (context == NULL) {
         failed(mp_last_error_text());
         return 2;
     }
-    if (options.workers == 0) {
-        options.workers = mp_usable_cpu_count();
-    }
-    if (options.roots_count == 0) {
-        default_roots(&options);
-    }
-    if (options.roots_count == 0) {
-        failed("there is nothing to count by default here: name a directory");
-        return 2;
+    if (options->workers == 0) {
+        options->workers = mp_usable_cpu_count();
     }
 
     double begin = now();
-    struct count count;
-    if (count_words(&count, &options, context) != 0) {
+    struct count count = {.entries = NULL};
+    if (count_words(&count, options, context) != 0) {
         return 1;
     }
     double seconds = now() - begin;
 
-    if (options.all) {
+    if (options->all) {
         wc_print_all(count.entries, count.entry_count);
     } else {
-        print_totals(&count, seconds, options.workers, context);
-        wc_print_top(count.entries, count.entry_count, options.top);
+        print_totals(&count, seconds, options->workers, context);
+        wc_print_top(count.entries, count.entry_count, options->top);
     }
     if (fflush(stdout) != 0 || ferror(stdout)) {
         return failed(strerror(errno));
@@ -229,4 +199,15 @@ main(int argc, char **argv)
     free(count.entries);
     wc_counted_free(&count.counted);
     return 0;
+}
+
+int
+main(int argc, char **argv)
+{
+    mp_freeze_support(argc, argv);
+
+    struct wc_options options;
+    int status = wc_options_parse(&options, argc, argv) == 0 ? run(&options) : 2;
+    free(options.roots);
+    return status;
 }

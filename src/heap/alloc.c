@@ -12,8 +12,9 @@
  * Writers   the holder of family->alloc.lock
  * Commit    each operation changes its words through the journal and commits at its end
  * Death     not committed: rolled back by the next holder, as if never called.  A block handed out
- *           but not yet returned to its dead caller stays in use, as with any malloc; the library's
- *           own objects avoid that by mp__heap_alloc_to().
+ *           but not yet returned to its dead caller stays in use, as with any malloc, and so does
+ *           one whose free() had begun; the library's own objects avoid that by
+ *           mp__heap_alloc_to() and mp__heap_free_from().
  * Fork      nothing private
  * Always    blocks tile the heap; no two free blocks are neighbours; a free block is in the list of
  *           its class.  mp__alloc_check().

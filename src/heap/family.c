@@ -252,10 +252,6 @@ mp_heap_stats(mp_heap_info *ret_info)
     ret_info->used = f->alloc.used_bytes;
     ret_info->blocks = f->alloc.used_blocks;
     ret_info->committed = mp__plat_shm_committed(mp__family_fd);
-    uint32_t high = atomic_load_explicit(&f->members_high, memory_order_relaxed);
-    for (uint32_t i = 0; i < high; i++) {
-        ret_info->processes +=
-            (atomic_load_explicit(&f->members[i], memory_order_relaxed) & UINT32_C(0xffffff)) != 0;
-    }
+    ret_info->processes = mp__member_count();
     return 0;
 }

@@ -1,12 +1,12 @@
 /*
  * heap/member.c: the process table.
  *
- * Layout    one 64-bit word a slot: {start:20 | generation:20 | pid:24}.  pid 0: free.  start is the
- *           low bits of the process's start time, 0 unknown.
+ * Layout    one 64-bit word a slot: {left:1 | start:19 | generation:20 | pid:24}.  pid 0: free.
+ *           start is the low bits of the process's start time, 0 unknown.
  * Writers   claim: any process, by CAS of a free or dead slot to its own pid and the next
  *           generation.  leave: the member.  reaped: the parent, while the pid is still a zombie
  *           and so cannot belong to anybody else.
- * Commit    heap.member.claim, heap.member.leave: the CAS
+ * Commit    heap.member.claim: the CAS; heap.member.leave: the bit
  * Death     a slot whose process is dead is free for the next claim; until then its identity is
  *           judged dead by pid and start time (linux/) or record lock (posix/)
  * Fork      the child forgets its parent's identity and claims a slot of its own when it needs one
@@ -25,7 +25,8 @@
 #define SLOT_BITS  12
 #define PID_MASK   ((UINT64_C(1) << PID_BITS) - 1)
 #define GEN_MASK   ((UINT64_C(1) << GEN_BITS) - 1)
-#define START_MASK ((UINT32_C(1) << 20) - 1)
+#define START_MASK ((UINT32_C(1) << 19) - 1)
+#define LEFT       (UINT64_C(1) << 63)
 
 _Static_assert(1 << SLOT_BITS == MP__MEMBER_SLOTS, "an identity holds a slot number");
 
@@ -58,7 +59,7 @@ static bool
 ended(uint64_t word, uint32_t slot)
 {
     pid_t pid = pid_of(word);
-    uint32_t start = (uint32_t)(word >> (PID_BITS + GEN_BITS));
+    uint32_t start = (uint32_t)(word >> (PID_BITS + GEN_BITS)) & START_MASK;
     if (pid == getpid()) {
         return false;
     }
@@ -153,13 +154,23 @@ mp__member_pid(mp__ident who)
 void
 mp__member_leave(void)
 {
-    mp__ident id = atomic_exchange(&self, 0);
-    if (id == 0 || id == ANONYMOUS) {
-        return;
+    mp__ident id = atomic_load_explicit(&self, memory_order_relaxed);
+    if (id != 0 && id != ANONYMOUS) {
+        /* heap.member.leave */
+        atomic_fetch_or(&mp__family->members[id & (MP__MEMBER_SLOTS - 1)], LEFT);
     }
-    uint32_t i = id & (MP__MEMBER_SLOTS - 1);
-    atomic_store(&mp__family->members[i], word_of(id >> SLOT_BITS, 0, 0)); /* heap.member.leave */
-    mp__plat_drop(mp__family_fd, (off_t)i);
+}
+
+size_t
+mp__member_count(void)
+{
+    size_t count = 0;
+    uint32_t high = atomic_load_explicit(&mp__family->members_high, memory_order_relaxed);
+    for (uint32_t i = 0; i < high; i++) {
+        uint64_t word = atomic_load_explicit(&mp__family->members[i], memory_order_relaxed);
+        count += pid_of(word) != 0 && !(word & LEFT);
+    }
+    return count;
 }
 
 void

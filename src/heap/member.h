@@ -8,6 +8,7 @@
 #define MP_HEAP_MEMBER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -18,14 +19,20 @@ typedef uint32_t mp__ident;
 /* This process's identity; it must have joined (mp__heap_join). */
 mp__ident mp__self(void);
 
-/* Whether the member has ended (killed, or left).  A system call or a few: only for slow paths. */
+/* Whether the member's process has ended.  A system call or a few: only for slow paths. */
 bool mp__member_dead(mp__ident who);
 
-/* The member's pid, 0 when it has left. */
+/* The member's pid, 0 when its slot has been freed. */
 pid_t mp__member_pid(mp__ident who);
 
-/* Leave the table in order, at the end of the process. */
+/*
+ * Leave in order, at the end of the process: it is not counted any more.  Its locks stay its own
+ * until it has really ended, and the slot too: other threads of it may be inside one until then.
+ */
 void mp__member_leave(void);
+
+/* Members that have not left; one that was killed counts until its slot is freed. */
+size_t mp__member_count(void);
 
 /* A child of ours was reaped: free the slot it may have left behind. */
 void mp__member_reaped(pid_t pid);

@@ -155,9 +155,35 @@ find_task(const struct mp__job *job, mp__func *ret)
     return 0;
 }
 
+/* When the last look at the pool's process was, and how many chunks may pass before the clock. */
+struct pace {
+    int64_t looked;
+    uint32_t chunks, stride;
+};
+#define MOST_STRIDE 64
+
+/* Asked between chunks, of which there may be millions: whether the pool's process has died. */
+static bool
+nobody_waits(const struct mp__team *team, struct pace *pace)
+{
+    if (++pace->chunks < pace->stride) {
+        return false;
+    }
+    int64_t now = mp__plat_now();
+    bool slow = now - pace->looked >= MP__SLICE;
+    pace->chunks = 0;
+    pace->stride = slow ? 1 : pace->stride < MOST_STRIDE ? pace->stride * 2 : MOST_STRIDE;
+    if (!slow) {
+        return false;
+    }
+    pace->looked = now;
+    return mp__member_dead(team->owner);
+}
+
 static void
 work(struct mp__team *team, struct mp__team_row *row, struct mp__job *job)
 {
+    struct pace pace = {mp__plat_now(), 0, 1};
     uint32_t me = (uint32_t)(row - team->row) + 1, chunk;
     mp__func task = NULL;
     int status = find_task(job, &task);
@@ -169,6 +195,9 @@ work(struct mp__team *team, struct mp__team_row *row, struct mp__job *job)
             mp__job_fail(job, status, chunk * job->chunksize, mp_last_error_text());
         }
         finish_chunk(team, job, chunk);
+        if (nobody_waits(team, &pace)) {
+            return;
+        }
     }
 }
 

@@ -129,9 +129,8 @@ exit_for_args(int code)
 
 /* ---- beginning ------------------------------------------------------------------------------- */
 
-/* Descriptor and stream: what a parent had read ahead is the parent's. */
-static void
-give_up_stdin(bool copied)
+void
+mp__child_give_up_stdin(bool copied)
 {
     int fd = open("/dev/null", O_RDONLY);
     if (fd > 0) {
@@ -188,7 +187,9 @@ mp__child_main(mp_process *p, const struct mp__birth *birth)
             _exit(1); /* it died before we asked */
         }
     }
-    give_up_stdin(strcmp(birth->method, "fork") == 0);
+    if (strcmp(birth->method, "forkserver") != 0) { /* whose server did it for all */
+        mp__child_give_up_stdin(strcmp(birth->method, "fork") == 0);
+    }
     finish(p->target ? exit_code_of(p->target(p->args)) : 0);
 }
 

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -178,6 +179,7 @@ int
 mp__children_wait(mp_process *p, mp__deadline until)
 {
     int status = 0;
+    bool early = false; /* a child that closes its end before its own has it readable too soon */
     mp__children_lock();
     while (!mp__children_poll(p)) {
         if (mp__deadline_passed(until)) {
@@ -188,7 +190,11 @@ mp__children_wait(mp_process *p, mp__deadline until)
         int cap_ms = p->sentinel_is_pidfd ? -1 : LOOK_MS;
         p->waiters++;
         mp__children_unlock();
-        poll(&fd, 1, mp__deadline_poll_ms(until, cap_ms));
+        if (early) {
+            nanosleep(&(struct timespec){.tv_nsec = MP__MS}, NULL);
+        } else {
+            early = poll(&fd, 1, mp__deadline_poll_ms(until, cap_ms)) > 0 && cap_ms >= 0;
+        }
         mp__children_lock();
         p->waiters--;
     }
@@ -311,6 +317,9 @@ mp__process_shutdown(void)
     mp_process *p;
     while ((p = any_running()) != NULL) {
         mp__children_wait(p, MP__NEVER);
+        if (p->detached) {
+            mp__process_destroy(p); /* the wait took it from the list */
+        }
     }
     mp__process_settle();
     mp__member_leave();

@@ -187,6 +187,7 @@ mp__forkserver_main(int sock)
     sigaddset(&blocked, SIGCHLD);
     sigprocmask(SIG_BLOCK, &blocked, &inherited);
     sigaction(SIGCHLD, &sa, NULL);
+    mp__child_give_up_stdin(false);
     signal(SIGINT, SIG_IGN); /* an interrupt from the terminal is for the children */
     for (;;) {
         fd_set set;

@@ -130,6 +130,10 @@ struct mp__birth {
 /* Be the child p describes: never returns. */
 void mp__child_main(mp_process *p, const struct mp__birth *birth) MP_NORETURN_ATTR;
 
+/* Descriptor 0 is /dev/null from now on.  copied: and the stream is a copy of the parent's: what that
+   had read ahead is the parent's. */
+void mp__child_give_up_stdin(bool copied);
+
 /* This process's own object. */
 mp_process *mp__process_self(void);
 

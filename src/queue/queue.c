@@ -109,7 +109,8 @@ mp_queue_put_bytes(mp_queue *q, const void *data, size_t len, double timeout)
 struct taken {
     enum mp__ring_type type;
     size_t len;
-    void *data; /* small, or memory of malloc() */
+    mp_obj bytes; /* a message that is bytes goes straight into its object */
+    void *data;   /* of an object: small, or memory of malloc() */
     unsigned char small[SMALL];
 };
 
@@ -119,6 +120,14 @@ place_any(void *ctx, enum mp__ring_type type, size_t len, int *ret_status)
     struct taken *t = ctx;
     t->type = type;
     t->len = len;
+    if (type == MP__RING_BYTES) {
+        t->bytes = mp__text_new(MP_KIND_BYTES, NULL, len);
+        if (mp_obj_kind(t->bytes) == MP_KIND_FAILED) {
+            *ret_status = mp__error(MP_ENOMEM, "mp_queue_get: no memory for %zu bytes", len);
+            return NULL;
+        }
+        return (void *)(uintptr_t)mp_as_bytes(t->bytes, NULL);
+    }
     if (len > sizeof t->small) {
         void *data = malloc(len);
         if (!data) {
@@ -152,8 +161,7 @@ mp_queue_get(mp_queue *q, mp_obj *ret_item, double timeout)
         if (t.type == MP__RING_OBJECT) {
             status = mp__obj_load(t.data, t.len, &mp__family_handles, ret_item);
         } else {
-            *ret_item = mp_bytes(t.data, t.len);
-            status = mp_obj_kind(*ret_item) == MP_KIND_FAILED ? mp_last_error() : 0;
+            *ret_item = t.bytes;
         }
     }
     if (t.data != t.small) {

@@ -13,16 +13,14 @@ struct mp_lock {
 };
 
 /*
- * RLock: owned by a thread of a process.
+ * RLock: owned by a thread of a process, which the word names both.
  *
- * Writers   word: as Lock.  tid and depth: the owner only, while it owns; tid is cleared before the
- *           word is released, or a sibling thread that just acquired could see a stale one.
- * Death     the next owner writes tid and depth anew
+ * Writers   word: as Lock.  depth: the owner only, while it owns
+ * Death     the next owner writes depth anew
  */
 struct mp_rlock {
     mp__head head;
     _Atomic uint64_t word;
-    _Atomic uint32_t tid;
     uint32_t depth;
 };
 

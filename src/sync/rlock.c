@@ -8,7 +8,6 @@ void
 mp__rlock_init(mp_rlock *l)
 {
     atomic_init(&l->word, 0);
-    atomic_init(&l->tid, 0);
     l->depth = 0;
     l->head.reserved = 0;
     atomic_store_explicit(&l->head.tag, MP__TAG_RLOCK, memory_order_release);
@@ -30,8 +29,7 @@ static bool
 is_mine(mp_rlock *l)
 {
     uint64_t word = atomic_load_explicit(&l->word, memory_order_relaxed);
-    return mp__owned_owner(word) == mp__self() &&
-           atomic_load_explicit(&l->tid, memory_order_relaxed) == mp__plat_tid();
+    return (word & ~(uint64_t)MP__PLAT_WAITERS) == mp__owned_by_me();
 }
 
 int
@@ -51,7 +49,6 @@ mp_rlock_acquire(mp_rlock *lock, double timeout)
         return mp__error(status, "mp_rlock_acquire: the lock is held by process %d",
                          (int)mp__member_pid(mp__owned_owner(lock->word)));
     }
-    atomic_store_explicit(&lock->tid, mp__plat_tid(), memory_order_relaxed);
     lock->depth = 1;
     return status;
 }
@@ -67,7 +64,6 @@ mp_rlock_release(mp_rlock *lock)
         return mp__error(MP_ESTATE, "mp_rlock_release: this thread does not hold the lock");
     }
     if (--lock->depth == 0) {
-        atomic_store_explicit(&lock->tid, 0, memory_order_relaxed);
         mp__owned_release(&lock->word);
     }
     return 0;
