@@ -16,7 +16,8 @@
  * Sharing   a pool belongs to the process that made it
  * Threads   every call from any thread, except mp_pool_free(); one map runs at a time
  * Death     a worker that dies fails what it was running with MP_EWORKERLOST, nothing else, and is
- *           replaced.  Workers end when their parent has died.
+ *           replaced.  Workers end when their parent has died, at the latest after the task they
+ *           are at.
  */
 #ifndef MP_POOL_H
 #define MP_POOL_H
