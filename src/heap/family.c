@@ -89,6 +89,9 @@ make_segment(int *ret_fd, void **ret_base, size_t *ret_size)
     int err = ENOMEM;
     for (uint64_t size = LARGEST; size >= SMALLEST; size /= 4) {
         int fd = mp__plat_shm_create(size);
+        if (fd >= 0) {
+            fd = mp__plat_lift(fd);
+        }
         if (fd < 0) {
             err = -fd;
             if (err == EMFILE || err == ENFILE) {
@@ -127,8 +130,8 @@ make_segment(int *ret_fd, void **ret_base, size_t *ret_size)
 static bool
 missed_freeze_support(void)
 {
-    const char *parent = getenv(MP__CHILD_ENV);
-    return parent && strtol(parent, NULL, 10) == (long)getppid();
+    const char *mark = getenv(MP__CHILD_ENV);
+    return mark && strchr(mark, ':') && strtol(mark, NULL, 10) == (long)getppid();
 }
 
 /* As Python's RuntimeError in a child that starts processes while its main module loads. */

@@ -23,7 +23,7 @@
 #define MP__FAMILY_LAYOUT 1
 
 /*
- * Set in the environment of a child that spawn starts until it has joined: "PARENT'S PID".  A
+ * Set in the environment of a child that spawn starts until it has joined: "PARENT'S PID:SOCKET". A
  * process that finds itself named there and makes a family of its own has not come past
  * mp_freeze_support().
  */

@@ -186,3 +186,28 @@ mp__plat_poll_in(int fd, mp__deadline until)
         }
     }
 }
+
+int
+mp__plat_lift(int fd)
+{
+    if (fd > STDERR_FILENO) {
+        return fd;
+    }
+    int lifted = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    int status = lifted < 0 ? -errno : lifted;
+    close(fd);
+    return status;
+}
+
+int
+mp__plat_lift_pair(int fds[2])
+{
+    for (int i = 0; i < 2; i++) {
+        fds[i] = mp__plat_lift(fds[i]);
+        if (fds[i] < 0) {
+            close(fds[!i]);
+            return fds[i];
+        }
+    }
+    return 0;
+}

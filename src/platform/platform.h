@@ -128,6 +128,14 @@ int mp__plat_pipe(int ret_fds[2]);
 int mp__plat_socketpair(int ret_fds[2]); /* AF_UNIX stream */
 
 /*
+ * Descriptors of ours stay off the standard ones' numbers, which are free in a program that runs
+ * without them: what it prints would go to the heap or to the other side.  fd, moved if it must
+ * be; or -errno, and fd is closed.
+ */
+int mp__plat_lift(int fd);
+int mp__plat_lift_pair(int fds[2]); /* 0, or -errno and both are closed */
+
+/*
  * Write all of the vector, whatever the descriptor is; EINTR is retried, SIGPIPE never shows, a
  * non-blocking descriptor is waited for.  The vector is changed.  0 or -errno.
  */
@@ -155,6 +163,9 @@ int mp__plat_send_fds(int sock, const void *data, size_t len, const int *fds, in
  * for all of them here; the bytes are read).  After an error no descriptor is left, *n is 0.
  */
 int mp__plat_recv_fds(int sock, void *data, size_t len, int *fds, int *n);
+
+/* Whether the stream stdin may hold bytes that it has read and nobody took yet. */
+bool mp__plat_stdin_has_unread(void);
 
 /* ---- processes ------------------------------------------------------------------------------- */
 

@@ -137,24 +137,6 @@ finish_chunk(struct mp__team *team, struct mp__job *job, uint32_t chunk)
     }
 }
 
-/* The task's address here; looked up when it is another than last time. */
-static int
-find_task(const struct mp__job *job, mp__func *ret)
-{
-    static mp__funcref known;
-    static mp__func address;
-    if (!address || memcmp(&known, &job->task, sizeof known) != 0) {
-        int status = mp__funcref_find(&job->task, &address);
-        if (status < 0) {
-            address = NULL;
-            return status;
-        }
-        known = job->task;
-    }
-    *ret = address;
-    return 0;
-}
-
 /* When the last look at the pool's process was, and how many chunks may pass before the clock. */
 struct pace {
     int64_t looked;
@@ -186,7 +168,7 @@ work(struct mp__team *team, struct mp__team_row *row, struct mp__job *job)
     struct pace pace = {mp__plat_now(), 0, 1};
     uint32_t me = (uint32_t)(row - team->row) + 1, chunk;
     mp__func task = NULL;
-    int status = find_task(job, &task);
+    int status = mp__funcref_find(&job->task, &task);
     while (atomic_load_explicit(&team->state, memory_order_relaxed) != MP__TEAM_TERMINATED &&
            (chunk = claim(row, job, me)) != UINT32_MAX) {
         if (status == 0) {

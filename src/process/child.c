@@ -26,14 +26,16 @@
 
 static mp_process main_process = {
     .state = MP__STARTED,
-    .name = (char *)(uintptr_t) "MainProcess", /* never freed: see is_self() */
+    .name = (char *)(uintptr_t) "MainProcess", /* never freed */
     .identity = (char *)(uintptr_t) "",
     .sentinel = -1,
     .start_pipe = -1,
 };
 static mp_process *self = &main_process;
-static mp_process *parent; /* NULL in the main process */
-static bool is_child;      /* started by the library */
+static bool is_child;           /* started by the library */
+static struct mp__birth born;   /* of a child */
+static mp_process parent;       /* of a child, filled in when first asked for */
+static _Atomic int parent_told; /* 0: not yet, 1: being filled in, 2: yes */
 static char **program_argv;
 
 mp_process *
@@ -55,7 +57,24 @@ mp_current_process(void)
 mp_process *
 mp_parent_process(void)
 {
-    return parent;
+    if (!is_child) {
+        return NULL;
+    }
+    int told = 0;
+    if (atomic_compare_exchange_strong(&parent_told, &told, 1)) {
+        parent.state = MP__STARTED;
+        parent.owner = born.parent_is_os_parent ? self->pid : 0;
+        parent.foreign = true;
+        parent.pid = born.parent_pid;
+        parent.name = (char *)(uintptr_t)born.parent_name;
+        parent.sentinel = parent.start_pipe = -1;
+        mp__handle_add(&parent, MP__PROCESS);
+        atomic_store(&parent_told, 2);
+    }
+    while (atomic_load(&parent_told) != 2) {
+        mp__plat_pause(); /* another thread asked first, a moment ago */
+    }
+    return &parent;
 }
 
 char **
@@ -138,26 +157,10 @@ mp__child_give_up_stdin(bool copied)
         close(fd);
     }
     /* A thread that was reading when its process forked may have left the stream locked. */
-    if (copied && fd >= 0 && ftrylockfile(stdin) == 0) {
+    if (copied && fd >= 0 && mp__plat_stdin_has_unread() && ftrylockfile(stdin) == 0) {
         rewind(stdin);
         funlockfile(stdin);
     }
-}
-
-static mp_process *
-describe_parent(const struct mp__birth *birth)
-{
-    mp_process *p = calloc(1, sizeof *p);
-    if (p) {
-        p->state = MP__STARTED;
-        p->owner = birth->parent_is_os_parent ? getpid() : 0;
-        p->foreign = true;
-        p->pid = birth->parent_pid;
-        p->name = (char *)(uintptr_t)birth->parent_name;
-        p->sentinel = p->start_pipe = -1;
-        mp__handle_add(p, MP__PROCESS);
-    }
-    return p;
 }
 
 bool
@@ -173,10 +176,11 @@ void
 mp__child_main(mp_process *p, const struct mp__birth *birth)
 {
     is_child = true;
+    born = *birth;
+    atomic_store(&parent_told, 0); /* a child of a child: what was told was its parent's */
     self = p;
     p->owner = p->pid = getpid();
     p->state = MP__STARTED;
-    parent = describe_parent(birth);
     mp__args_exit_hook = exit_for_args;
     mp__context_pin(birth->method);
     if (p->daemon && birth->parent_is_os_parent && birth->parent_main_thread) {
@@ -187,8 +191,8 @@ mp__child_main(mp_process *p, const struct mp__birth *birth)
             _exit(1); /* it died before we asked */
         }
     }
-    if (strcmp(birth->method, "forkserver") != 0) { /* whose server did it for all */
-        mp__child_give_up_stdin(strcmp(birth->method, "fork") == 0);
+    if (birth->method != &mp__popen_forkserver) { /* whose server did it for all */
+        mp__child_give_up_stdin(birth->method == &mp__popen_fork);
     }
     finish(p->target ? exit_code_of(p->target(p->args)) : 0);
 }

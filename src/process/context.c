@@ -60,9 +60,13 @@ mp__context_in_use(void)
 }
 
 void
-mp__context_pin(const char *method)
+mp__context_pin(const struct mp__popen *method)
 {
-    atomic_store(&chosen, find(method));
+    size_t i = 0;
+    while (i < METHODS - 1 && contexts[i].popen != method) {
+        i++;
+    }
+    atomic_store(&chosen, &contexts[i]);
 }
 
 const mp_context *

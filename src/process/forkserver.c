@@ -99,7 +99,6 @@ in_child(const struct mp__hello *hello, int sock, const int *fds, int count,
             close(table[i].status_fd);
         }
     }
-    free(table);
     signal(SIGCHLD, SIG_DFL);
     signal(SIGINT, SIG_DFL);
     sigprocmask(SIG_SETMASK, inherited, NULL);
@@ -118,6 +117,7 @@ start_child(const struct mp__hello *hello, int sock, const int *fds, int count,
             const sigset_t *inherited)
 {
     struct served *row = free_row();
+    mp__launch_prepare((const void *)(uintptr_t)hello->block);
     pid_t pid = row ? fork() : -1;
     if (pid == 0) {
         in_child(hello, sock, fds, count, inherited);

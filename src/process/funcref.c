@@ -24,13 +24,16 @@ mp__funcref_make(mp__func f, mp__funcref *ret)
     return 0;
 }
 
-int
-mp__funcref_find(const mp__funcref *ref, mp__func *ret)
+/* The latest find of this thread: workers run one task many times, and the forkserver finds a
+   target before it forks the child that asks for it again. */
+static _Thread_local struct {
+    mp__funcref ref;
+    mp__func func; /* NULL: none yet */
+} latest;
+
+static int
+find(const mp__funcref *ref, mp__func *ret)
 {
-    *ret = NULL;
-    if (ref->null) {
-        return 0;
-    }
     uintptr_t address;
     int status = mp__plat_func_from_ref(&ref->place, &address);
     const char *module = ref->place.module[0] ? ref->place.module : "the program";
@@ -52,4 +55,23 @@ mp__funcref_find(const mp__funcref *ref, mp__func *ret)
     default:
         return mp__error_os(-status, "finding the target function in %s", module);
     }
+}
+
+int
+mp__funcref_find(const mp__funcref *ref, mp__func *ret)
+{
+    *ret = NULL;
+    if (ref->null) {
+        return 0;
+    }
+    if (latest.func && memcmp(ref, &latest.ref, sizeof *ref) == 0) {
+        *ret = latest.func;
+        return 0;
+    }
+    int status = find(ref, ret);
+    if (status == 0) {
+        latest.ref = *ref;
+        latest.func = *ret;
+    }
+    return status;
 }

@@ -39,13 +39,14 @@ struct block {
     char text[];
 };
 
-static const char *const methods[] = {"fork", "spawn", "forkserver"};
+static const struct mp__popen *const methods[] = {&mp__popen_fork, &mp__popen_spawn,
+                                                  &mp__popen_forkserver};
 
 static uint32_t
 method_index(const char *method)
 {
     uint32_t i = 0;
-    while (i < 2 && strcmp(methods[i], method) != 0) {
+    while (i < 2 && strcmp(methods[i]->method, method) != 0) {
         i++;
     }
     return i;
@@ -160,31 +161,6 @@ mp__launch_await(int fd, mp__deadline until, struct mp__answer *ret)
     return ret->status < 0 ? mp__error(ret->status, "in the child: %s", ret->text) : 0;
 }
 
-int
-mp__launch_lift(int fd)
-{
-    if (fd > STDERR_FILENO) {
-        return fd;
-    }
-    int lifted = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    int status = lifted < 0 ? -errno : lifted;
-    close(fd);
-    return status;
-}
-
-int
-mp__launch_lift_pair(int fds[2])
-{
-    for (int i = 0; i < 2; i++) {
-        fds[i] = mp__launch_lift(fds[i]);
-        if (fds[i] < 0) {
-            close(fds[!i]);
-            return fds[i];
-        }
-    }
-    return 0;
-}
-
 /* ---- the child's side ------------------------------------------------------------------------ */
 
 int
@@ -192,7 +168,7 @@ mp__launch_receive(int sock, struct mp__hello *ret, int *fds, int *count)
 {
     int status = mp__plat_recv_fds(sock, ret, sizeof *ret, fds, count);
     for (int i = 0; i < *count && status == 0; i++) {
-        fds[i] = mp__launch_lift(fds[i]);
+        fds[i] = mp__plat_lift(fds[i]);
         if (fds[i] < 0) {
             status = fds[i];
         }
@@ -216,6 +192,16 @@ mp__launch_answer(int fd, int status)
     }
     struct iovec iov = {&a, sizeof a};
     mp__plat_write_all(fd, &iov, 1); /* a parent that died meanwhile does not listen */
+}
+
+void
+mp__launch_prepare(const void *block)
+{
+    const struct block *b = block;
+    mp__func target;
+    if (mp_heap_contains(b) && b->magic == BLOCK_MAGIC) {
+        mp__funcref_find(&b->target, &target); /* what is wrong the child tells */
+    }
 }
 
 struct arrivals {
@@ -243,8 +229,7 @@ read_block(const struct block *b, const int *fds, int fd_count, mp_process *p,
     if (!mp_heap_contains(b) || b->magic != BLOCK_MAGIC || b->method > 2) {
         return mp__error(MP_ERUNTIME, "the launch message is damaged");
     }
-    const char *name = b->text, *identity = name + b->name_len;
-    const char *parent_name = identity + b->identity_len, *dir = parent_name + b->parent_name_len;
+    const char *dir = b->text + b->name_len + b->identity_len + b->parent_name_len;
     const char *args = dir + b->dir_len;
     mp__func target;
     int status = mp__funcref_find(&b->target, &target);
@@ -264,18 +249,21 @@ read_block(const struct block *b, const int *fds, int fd_count, mp_process *p,
     }
     p->target = (mp_target)target;
     p->args = mp__args_from_tuple(tuple);
-    p->name = strdup(name);
-    p->name_is_ours = true;
-    p->identity = strdup(identity);
+    /* The three texts in one copy, which lives as long as the process. */
+    size_t texts = b->name_len + b->identity_len + b->parent_name_len;
+    char *copy = malloc(texts);
+    if (!copy || !p->args) {
+        return mp__error(MP_ENOMEM, "no memory for the process object");
+    }
+    memcpy(copy, b->text, texts);
+    p->name = copy;
+    p->identity = copy + b->name_len;
     p->daemon = b->daemon;
     p->sentinel = p->start_pipe = -1;
     birth->method = methods[b->method];
-    birth->parent_name = strdup(parent_name);
+    birth->parent_name = p->identity + b->identity_len;
     birth->parent_pid = b->parent_pid;
     birth->parent_main_thread = b->parent_main_thread;
-    if (!p->args || !p->name || !p->identity || !birth->parent_name) {
-        return mp__error(MP_ENOMEM, "no memory for the process object");
-    }
     return 0;
 }
 
@@ -286,9 +274,6 @@ mp__launch_run(const void *block, const int *fds, int fd_count, int answer_fd,
     static mp_process self; /* of this process, for as long as it runs */
     struct mp__birth birth = {.parent_is_os_parent = parent_is_os_parent};
     int status = read_block(block, fds, fd_count, &self, &birth);
-    if (status == 0) {
-        status = mp__handle_add(&self, MP__PROCESS);
-    }
     mp__launch_answer(answer_fd, status);
     if (status < 0) {
         _exit(1);

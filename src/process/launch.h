@@ -63,16 +63,11 @@ void mp__launch_done(struct mp__launch *l);
 void mp__launch_run(const void *block, const int *fds, int fd_count, int answer_fd,
                     bool parent_is_os_parent) MP_NORETURN_ATTR;
 
-/*
- * Descriptors of ours stay off the standard ones' numbers, which are free in a program that runs
- * without them: what it prints would go to the heap or to the other side.  fd, moved if it must
- * be; or -errno, and fd is closed.
- */
-int mp__launch_lift(int fd);
-int mp__launch_lift_pair(int fds[2]); /* 0, or -errno and both are closed */
-
 /* As mp__plat_recv_fds() of a hello; the descriptors are lifted.  -EPROTO: it is no hello. */
 int mp__launch_receive(int sock, struct mp__hello *ret, int *fds, int *count);
+
+/* In the forkserver: look up what the child will need, so that every child finds it known. */
+void mp__launch_prepare(const void *block);
 
 /* Read the child's answer: its status with its text as last error.  -EPIPE when it ended first. */
 int mp__launch_await(int fd, mp__deadline until, struct mp__answer *ret);

@@ -22,7 +22,7 @@ in_child(mp_process *p, pid_t parent_pid, bool main_thread)
         p->sentinel = -1;
     }
     const struct mp__birth birth = {
-        .method = "fork",
+        .method = &mp__popen_fork,
         .parent_name = mp__process_self()->name,
         .parent_pid = parent_pid,
         .parent_main_thread = main_thread,
@@ -38,7 +38,7 @@ open_pipe(mp_process *p)
     int fds[2];
     int status = mp__plat_pipe(fds);
     if (status == 0) {
-        status = mp__launch_lift_pair(fds);
+        status = mp__plat_lift_pair(fds);
     }
     if (status < 0) {
         return mp__error_os(-status, "mp_process_start: no pipe to see the end of %s", p->name);

@@ -136,7 +136,7 @@ launch(mp_process *p)
     /* Not a pipe: writing to a socket without SIGPIPE takes one system call, to a pipe five. */
     status = mp__plat_socketpair(pair);
     if (status == 0) {
-        status = mp__launch_lift_pair(pair);
+        status = mp__plat_lift_pair(pair);
     }
     if (status < 0) {
         mp__launch_done(&l);

@@ -171,7 +171,7 @@ try_image(enum mp__hello_kind kind, const struct mp__launch *l, pid_t *ret_pid, 
         return mp__error_os(-status, "mp_process_start: no socket to talk to the child");
     }
     pid_t pid = -1;
-    pair[0] = mp__launch_lift(pair[0]);
+    pair[0] = mp__plat_lift(pair[0]);
     if (pair[0] < 0) {
         close(pair[1]);
         return mp__error_os(-pair[0], "mp_process_start: no descriptor to talk to the child");

@@ -76,7 +76,7 @@ struct mp_context {
 const mp_context *mp__context_in_use(void);
 
 /* In a child: the global choice is the method it was started with. */
-void mp__context_pin(const char *method);
+void mp__context_pin(const struct mp__popen *method);
 
 /* ---- children.c ------------------------------------------------------------------------------ */
 
@@ -120,8 +120,8 @@ int mp__process_init(void);
 
 /* What a child is told about itself. */
 struct mp__birth {
-    const char *method;
-    const char *parent_name;
+    const struct mp__popen *method;
+    const char *parent_name; /* lives as long as the child */
     pid_t parent_pid;
     bool parent_main_thread; /* started by its parent's first thread */
     bool parent_is_os_parent;
