@@ -220,7 +220,7 @@ child_counts(const mp_args *args)
     mp_args_get(args, &lock, &memory);
     struct counter *c = memory;
     for (int i = 0; i < INCREMENTS; i++) {
-        MP_WITH (lock) {
+        MP_WITH(lock) {
             c->value++;
         }
     }
@@ -283,7 +283,7 @@ test_lock_excludes_threads_from_each_other(void **state)
 static int
 leave_by_return(mp_lock *lock)
 {
-    MP_WITH (lock) {
+    MP_WITH(lock) {
         return mp_lock_locked(lock);
     }
     return -1;
@@ -292,7 +292,7 @@ leave_by_return(mp_lock *lock)
 static int
 leave_by_goto(mp_lock *lock)
 {
-    MP_WITH (lock) {
+    MP_WITH(lock) {
         if (mp_lock_locked(lock)) {
             goto out;
         }
@@ -308,18 +308,18 @@ test_with_releases_however_it_is_left(void **state)
     (void)state;
     int runs = 0;
     mp_lock *lock = mp_lock_new();
-    MP_WITH (lock) {
+    MP_WITH(lock) {
         assert_int_equal(mp_lock_locked(lock), 1);
         assert_int_equal(mp_with_news(), 0);
         runs++;
     }
     assert_int_equal(mp_lock_locked(lock), 0);
-    MP_WITH (lock) {
+    MP_WITH(lock) {
         runs++;
         break;
     }
     assert_int_equal(mp_lock_locked(lock), 0);
-    MP_WITH (lock) {
+    MP_WITH(lock) {
         runs++;
         if (runs) {
             continue;
@@ -328,7 +328,7 @@ test_with_releases_however_it_is_left(void **state)
     }
     assert_int_equal(mp_lock_locked(lock), 0);
     for (int i = 0; i < 10; i++) {
-        MP_WITH (lock) {
+        MP_WITH(lock) {
             if (i % 2) {
                 break; /* leaves the block, not the loop */
             }
@@ -348,8 +348,8 @@ test_with_two_locks_nests(void **state)
 {
     (void)state;
     mp_lock *a = mp_lock_new(), *b = mp_lock_new();
-    MP_WITH (a) {
-        MP_WITH (b) {
+    MP_WITH(a) {
+        MP_WITH(b) {
             assert_int_equal(mp_lock_locked(a) + mp_lock_locked(b), 2);
             break;
         }
@@ -367,7 +367,7 @@ test_with_released_inside_is_fine(void **state)
 {
     (void)state;
     mp_lock *lock = mp_lock_new();
-    MP_WITH (lock) {
+    MP_WITH(lock) {
         mp_assert_ok(mp_lock_release(lock));
     }
     assert_int_equal(mp_lock_locked(lock), 0);
@@ -380,13 +380,13 @@ test_with_no_live_lock_leaves_the_block_out(void **state)
     (void)state;
     mp_lock *lock = NULL;
     bool ran = false;
-    MP_WITH (lock) {
+    MP_WITH(lock) {
         ran = true;
     }
     assert_int_equal(mp_last_error(), MP_EVALUE);
     lock = mp_lock_new();
     mp_assert_ok(mp_lock_free(lock));
-    MP_WITH (lock) {
+    MP_WITH(lock) {
         ran = true;
     }
     assert_int_equal(mp_last_error(), MP_EVALUE);

@@ -293,13 +293,13 @@ test_with_tells_of_the_death(void **state)
     pid_t pid = start_holder();
     kill(pid, SIGKILL);
     reap(pid);
-    MP_WITH (common->lock) {
+    MP_WITH(common->lock) {
         assert_int_equal(mp_with_news(), MP_OWNER_DIED);
     }
-    MP_WITH (common->rlock) {
+    MP_WITH(common->rlock) {
         assert_int_equal(mp_with_news(), MP_OWNER_DIED);
     }
-    MP_WITH (common->lock) {
+    MP_WITH(common->lock) {
         assert_int_equal(mp_with_news(), 0);
     }
 }

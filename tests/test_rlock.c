@@ -209,9 +209,9 @@ child_counts(const mp_args *args)
     mp_args_get(args, &lock, &memory);
     volatile int *count = memory;
     for (int i = 0; i < INCREMENTS / 2; i++) {
-        MP_WITH (lock) {
+        MP_WITH(lock) {
             (*count)++;
-            MP_WITH (lock) {
+            MP_WITH(lock) {
                 (*count)++;
             }
         }
@@ -242,8 +242,8 @@ test_rlock_excludes_processes_from_each_other(void **state)
 static int
 return_from_within(mp_rlock *lock)
 {
-    MP_WITH (lock) {
-        MP_WITH (lock) {
+    MP_WITH(lock) {
+        MP_WITH(lock) {
             return mp_rlock_locked(lock);
         }
     }
@@ -258,8 +258,8 @@ test_with_rlock_goes_in_and_out_by_levels(void **state)
     assert_int_equal(return_from_within(lock), 1);
     assert_int_equal(mp_rlock_locked(lock), 0);
     for (int i = 0; i < 4; i++) {
-        MP_WITH (lock) {
-            MP_WITH (lock) {
+        MP_WITH(lock) {
+            MP_WITH(lock) {
                 if (i % 2) {
                     break;
                 }

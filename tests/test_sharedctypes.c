@@ -255,7 +255,7 @@ test_value_lock_keeps_others_out_and_its_holder_in(void **state)
     assert_ptr_equal(mp_value_get_lock(v), lock);
     pthread_t thread;
     void *seen;
-    MP_WITH (lock) {
+    MP_WITH(lock) {
         assert_int_equal(mp_rlock_locked(lock), 1);
         assert_int_equal(pthread_create(&thread, NULL, get_in_thread, v), 0);
         mp_assert_ok(mp_value_set(v, 2)); /* recursive: the holder gets in */
@@ -275,10 +275,10 @@ add_thousand(const mp_args *args)
     mp_array *a;
     mp_args_get(args, &v, &a);
     for (int i = 0; i < 1000; i++) {
-        MP_WITH (mp_value_get_lock(v)) {
+        MP_WITH(mp_value_get_lock(v)) {
             *(long *)mp_value_data(v) += 1;
         }
-        MP_WITH (mp_array_get_lock(a)) {
+        MP_WITH(mp_array_get_lock(a)) {
             mp_obj o;
             mp_child_ok(mp_array_get(a, -1, &o));
             mp_child_ok(mp_array_set(a, -1, mp_as_double(o) + 1));

@@ -112,7 +112,8 @@ MP_API pid_t mp_process_pid(mp_process *p);
    the start and when closed. */
 MP_API int mp_process_sentinel(mp_process *p);
 
-MP_API const char *mp_process_name(mp_process *p); /* the object's; NULL: MP_EVALUE */
+/* The object's, until it is freed or named anew; NULL: MP_EVALUE. */
+MP_API const char *mp_process_name(mp_process *p);
 MP_API int mp_process_set_name(mp_process *p, const char *name);
 
 /* 1 or 0.  Setting it after the start is MP_ESTATE. */

@@ -44,7 +44,8 @@ MP_API int mp_queue_put_nowait(mp_queue *q, mp_obj item);
  * of mp_queue_put_bytes() comes as bytes.
  *   0            *ret_item is set, else it is None
  *   MP_EEMPTY    nothing came in time (Python: queue.Empty)
- *   MP_ENOMEM    no memory to take it; it stays in the queue
+ *   MP_ENOMEM    no memory to take it; it stays in the queue.  Only when the memory ends while a
+ *                message taken is being decoded is that one used up, and the text says so.
  *   MP_EVALUE    not a live queue, NULL, or the time-out is NaN
  */
 MP_API int mp_queue_get(mp_queue *q, mp_obj *ret_item, double timeout);

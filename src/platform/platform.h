@@ -167,6 +167,9 @@ int mp__plat_recv_fds(int sock, void *data, size_t len, int *fds, int *n);
 /* Whether the stream stdin may hold bytes that it has read and nobody took yet. */
 bool mp__plat_stdin_has_unread(void);
 
+/* fflush() stdout and stderr, if they may hold anything. */
+void mp__plat_flush_output(void);
+
 /* ---- processes ------------------------------------------------------------------------------- */
 
 /*

@@ -89,8 +89,7 @@ static MP_NORETURN_ATTR void
 finish(int code)
 {
     mp__process_shutdown();
-    fflush(stdout);
-    fflush(stderr);
+    mp__plat_flush_output();
     _exit(code & 0xff);
 }
 
@@ -236,11 +235,23 @@ is_spawned(void)
            strtoull(inode + 1, NULL, 10) == (unsigned long long)st.st_ino;
 }
 
+/* As they are now: a parser of options may sort argv later. */
+static void
+keep_arguments(int argc, char **argv)
+{
+    size_t n = argc > 0 ? (size_t)argc : 0;
+    char **copy = program_argv || !argv ? NULL : malloc((n + 1) * sizeof *copy);
+    if (copy) {
+        memcpy(copy, argv, n * sizeof *copy);
+        copy[n] = NULL;
+    }
+    program_argv = copy ? copy : argv;
+}
+
 void
 mp_freeze_support(int argc, char **argv)
 {
-    (void)argc;
-    program_argv = argv;
+    keep_arguments(argc, argv);
 #if defined __GNUC__
     mp__plat_func_anchor((uintptr_t)__builtin_return_address(0));
 #endif

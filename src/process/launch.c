@@ -97,9 +97,12 @@ mp__launch_make(mp_process *p, const char *method, struct mp__launch *ret)
     ret->block = NULL;
     ret->fd_count = 0;
     const mp__obj_handles handles = {.connection_out = connection_out, .ctx = ret};
-    void *args;
-    size_t args_len;
-    int status = mp__obj_dump(mp__args_tuple(p->args), &handles, &args, &args_len);
+    void *args = NULL;
+    size_t args_len = 0; /* of no arguments: nothing is sent */
+    int status = 0;
+    if (mp_args_len(p->args) > 0) {
+        status = mp__obj_dump(mp__args_tuple(p->args), &handles, &args, &args_len);
+    }
     if (status < 0) {
         return status;
     }
@@ -129,7 +132,9 @@ mp__launch_make(mp_process *p, const char *method, struct mp__launch *ret)
     to = append(to, p->identity, identity_len);
     to = append(to, self->name, parent_len);
     to = append(to, dir, dir_len);
-    append(to, args, args_len);
+    if (args_len > 0) {
+        append(to, args, args_len);
+    }
     free(args);
     ret->block = b;
     status = mp__funcref_make((mp__func)p->target, &b->target);
@@ -221,6 +226,25 @@ connection_in(void *ctx, int64_t index, mp_connection **ret)
     return *ret ? 0 : MP_ENOMEM;
 }
 
+static int
+read_args(const char *data, size_t len, const int *fds, int fd_count, mp_args **ret)
+{
+    struct arrivals a = {fds, fd_count};
+    const mp__obj_handles handles = {
+        .connection_in = connection_in, .check = mp__family_check, .ctx = &a};
+    mp_obj tuple;
+    *ret = NULL;
+    if (len == 0) {
+        return 0;
+    }
+    int status = mp__obj_load(data, len, &handles, &tuple);
+    if (status < 0) {
+        return status;
+    }
+    *ret = mp__args_from_tuple(tuple);
+    return *ret ? 0 : mp_last_error();
+}
+
 /* Build the process object that the block describes.  0 or an error with text. */
 static int
 read_block(const struct block *b, const int *fds, int fd_count, mp_process *p,
@@ -239,20 +263,16 @@ read_block(const struct block *b, const int *fds, int fd_count, mp_process *p,
     if (b->dir_len > 0 && chdir(dir) < 0) {
         return mp__error_os(errno, "going to the directory %s", dir);
     }
-    struct arrivals a = {fds, fd_count};
-    const mp__obj_handles handles = {
-        .connection_in = connection_in, .check = mp__family_check, .ctx = &a};
-    mp_obj tuple;
-    status = mp__obj_load(args, b->args_len, &handles, &tuple);
+    status = read_args(args, b->args_len, fds, fd_count, &p->args);
     if (status < 0) {
         return status;
     }
     p->target = (mp_target)target;
-    p->args = mp__args_from_tuple(tuple);
     /* The three texts in one copy, which lives as long as the process. */
+    static char usual[256];
     size_t texts = b->name_len + b->identity_len + b->parent_name_len;
-    char *copy = malloc(texts);
-    if (!copy || !p->args) {
+    char *copy = texts <= sizeof usual ? usual : malloc(texts);
+    if (!copy) {
         return mp__error(MP_ENOMEM, "no memory for the process object");
     }
     memcpy(copy, b->text, texts);

@@ -179,8 +179,7 @@ mp_process_start(mp_process *p)
         return mp__error(MP_ESTATE, "mp_process_start: %s was started before", p->name);
     }
     mp__children_sweep();
-    fflush(stdout);
-    fflush(stderr);
+    mp__plat_flush_output();
     const mp_context *context = p->context ? p->context : mp__context_in_use();
     p->popen = context->popen;
     status = p->popen->launch(p);

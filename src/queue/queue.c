@@ -160,6 +160,12 @@ mp_queue_get(mp_queue *q, mp_obj *ret_item, double timeout)
     if (status == 0) {
         if (t.type == MP__RING_OBJECT) {
             status = mp__obj_load(t.data, t.len, &mp__family_handles, ret_item);
+            if (status == MP_ENOMEM) {
+                mp__error(MP_ENOMEM,
+                          "mp_queue_get: no memory to decode the message of %zu bytes, which is "
+                          "used up now",
+                          t.len);
+            }
         } else {
             *ret_item = t.bytes;
         }

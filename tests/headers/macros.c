@@ -89,11 +89,11 @@ use_macros(const mp_args *args, mp_queue *q, mp_lock *l, mp_rlock *r, mp_value *
     done += mp_pool_map(pool, f, mp_list(1, 2), &out, &options);
     mp_obj_free(out);
 
-    MP_WITH (l) {
+    MP_WITH(l) {
         done++;
     }
-    MP_WITH (r) {
-        MP_WITH (l) {
+    MP_WITH(r) {
+        MP_WITH(l) {
             done++;
         }
     }

@@ -1,9 +1,8 @@
-/* platform/linux/system.c: randomness, the processors this process may use, the state of stdin. */
+/* platform/linux/system.c: randomness and the processors this process may use. */
 #include "platform/linux/linux.h"
 
 #include <errno.h>
 #include <sched.h>
-#include <stdio.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -51,15 +50,4 @@ mp__plat_usable_cpus(void)
         }
     }
     return mp__plat_cpus();
-}
-
-bool
-mp__plat_stdin_has_unread(void)
-{
-#if defined __GLIBC__
-    /* The fields are in the public header, for its own inline functions. */
-    return stdin->_IO_read_ptr != stdin->_IO_read_end;
-#else
-    return true;
-#endif
 }

@@ -1,4 +1,4 @@
-/* platform/posix/system.c: randomness, the processors this process may use, the state of stdin. */
+/* platform/posix/system.c: randomness and the processors this process may use. */
 #include "platform/common.h"
 
 int
@@ -12,11 +12,4 @@ int
 mp__plat_usable_cpus(void)
 {
     return mp__plat_cpus();
-}
-
-/* There is no way to ask. */
-bool
-mp__plat_stdin_has_unread(void)
-{
-    return true;
 }

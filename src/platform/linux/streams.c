@@ -1,0 +1,42 @@
+/*
+ * platform/linux/streams.c: what the standard streams hold, without touching them.
+ *
+ * A child that has nothing to flush saves itself the copies of the pages that flushing writes to.
+ * glibc's fields are in its public header, for its own inline functions; other libcs hide them.
+ */
+#include "platform/linux/linux.h"
+
+#include <stdio.h>
+
+bool
+mp__plat_stdin_has_unread(void)
+{
+#if defined __GLIBC__
+    return stdin->_IO_read_ptr != stdin->_IO_read_end;
+#else
+    return true;
+#endif
+}
+
+static bool
+may_hold_output(const FILE *stream)
+{
+#if defined __GLIBC__
+    /* A wide stream keeps its characters elsewhere, and has a mode above 0. */
+    return stream->_mode > 0 || stream->_IO_write_ptr != stream->_IO_write_base;
+#else
+    (void)stream;
+    return true;
+#endif
+}
+
+void
+mp__plat_flush_output(void)
+{
+    if (may_hold_output(stdout)) {
+        fflush(stdout);
+    }
+    if (may_hold_output(stderr)) {
+        fflush(stderr);
+    }
+}
