@@ -254,6 +254,7 @@ test_pipe_without_descriptors_fails_and_leaks_none(void **state)
 #endif
 #endif
 
+#ifndef SANITIZED
 /* In a child that cannot get any more memory from the system. */
 static int
 receive_without_memory(mp_connection *c)
@@ -272,6 +273,7 @@ receive_without_memory(mp_connection *c)
     }
     return memcmp(buf, "next", 4) ? 5 : 0;
 }
+#endif
 
 static void
 test_connection_recv_without_memory_uses_the_message_up(void **state)

@@ -314,7 +314,7 @@ static void
 do_free_from(void *arg)
 {
     struct world *w = arg;
-    mp__heap_free_from(w->slot, NULL);
+    mp__heap_free_from(w->slot, atomic_load(w->slot), NULL);
 }
 
 static const char *
@@ -331,7 +331,7 @@ check_slot(void *arg, bool finished)
     if (!wrong && block && mp__heap_block_size(block) < w->size) {
         wrong = "the slot's block is none";
     }
-    mp__heap_free_from(w->slot, NULL);
+    mp__heap_free_from(w->slot, atomic_load(w->slot), NULL);
     if (!wrong && blocks() != w->blocks) {
         wrong = "a block was lost";
     }

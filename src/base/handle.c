@@ -1,4 +1,4 @@
-/* base/handle.c: a hash set of live private objects; open addressing, tombstones by re-insertion. */
+/* base/handle.c: a hash set of live private objects; open addressing, no tombstones. */
 #include "base/handle.h"
 
 #include <pthread.h>
@@ -61,6 +61,14 @@ find(const void *object)
     return &slots[i];
 }
 
+/* The slot of a live object of this kind, or NULL. */
+static struct slot *
+live(const void *object, enum mp__handle_kind kind)
+{
+    struct slot *s = object && capacity ? find(object) : NULL;
+    return s && s->object && s->kind == kind ? s : NULL;
+}
+
 static bool
 grow(void)
 {
@@ -101,37 +109,29 @@ bool
 mp__handle_remove(const void *object, enum mp__handle_kind kind)
 {
     pthread_once(&once, install);
-    bool found = false;
     lock();
-    if (object && capacity) {
-        struct slot *s = find(object);
-        found = s->object && s->kind == kind;
-        if (found) {
-            s->object = NULL;
-            count--;
-            /* Those behind it may have been pushed past it: put each of the run in again. */
-            for (size_t i = ((size_t)(s - slots) + 1) & (capacity - 1); slots[i].object;
-                 i = (i + 1) & (capacity - 1)) {
-                struct slot moved = slots[i];
-                slots[i].object = NULL;
-                *find(moved.object) = moved;
-            }
+    struct slot *s = live(object, kind);
+    if (s) {
+        s->object = NULL;
+        count--;
+        /* Those behind it may have been pushed past it: put each of the run in again. */
+        for (size_t i = ((size_t)(s - slots) + 1) & (capacity - 1); slots[i].object;
+             i = (i + 1) & (capacity - 1)) {
+            struct slot moved = slots[i];
+            slots[i].object = NULL;
+            *find(moved.object) = moved;
         }
     }
     unlock();
-    return found;
+    return s != NULL;
 }
 
 bool
 mp__handle_live(const void *object, enum mp__handle_kind kind)
 {
     pthread_once(&once, install);
-    bool found = false;
     lock();
-    if (object && capacity) {
-        struct slot *s = find(object);
-        found = s->object && s->kind == kind;
-    }
+    bool found = live(object, kind) != NULL;
     unlock();
     return found;
 }

@@ -533,12 +533,17 @@ mp__heap_block_size(const void *ptr)
     return offset ? size_of(at(offset)) - HEADER : 0;
 }
 
-void
-mp__heap_free_from(_Atomic(void *) *slot, void *next)
+bool
+mp__heap_free_from(_Atomic(void *) *slot, void *seen, void *next)
 {
-    void *ptr = atomic_load_explicit(slot, memory_order_relaxed);
     lock();
-    uint64_t offset = live_block(ptr);
+    /* A dead process may have changed the slot without committing it: taking the lock rolled that
+       back, and what the caller saw was never true. */
+    if (atomic_load_explicit(slot, memory_order_relaxed) != seen) {
+        unlock();
+        return false;
+    }
+    uint64_t offset = live_block(seen);
     set((uint64_t *)slot, (uint64_t)(uintptr_t)next);
     if (offset) {
         offset = apply_free(offset, offset + size_of(at(offset)));
@@ -548,6 +553,7 @@ mp__heap_free_from(_Atomic(void *) *slot, void *next)
         trim(offset);
     }
     unlock();
+    return true;
 }
 
 static int

@@ -42,8 +42,12 @@ void *mp__heap_alloc(size_t size, size_t align);
  */
 int mp__heap_alloc_to(size_t size, size_t align, _Atomic(void *) *slot);
 
-/* Free the block that *slot points to and store `next` there, in one step.  NULL block is fine. */
-void mp__heap_free_from(_Atomic(void *) *slot, void *next);
+/*
+ * If *slot still is `seen`, free that block and store `next` there, in one step.  False when it is
+ * not: what a process that died inside one of these had stored, and others saw, is taken back by
+ * the next call; then look at the slot again.
+ */
+bool mp__heap_free_from(_Atomic(void *) *slot, void *seen, void *next);
 
 /* Usable bytes of a live block. */
 size_t mp__heap_block_size(const void *ptr);

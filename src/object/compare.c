@@ -101,7 +101,7 @@ hash_double(double d)
     if (isnan(d)) {
         return hash_word(UINT64_C(0x7ff8000000000000) + atomic_fetch_add(&nans, 1));
     }
-    if (d >= -0x1p63 && d < 0x1p63 && d == trunc(d)) {
+    if (d >= -0x1p63 && d < 0x1p63 && d == (double)(int64_t)d) {
         return hash_word((uint64_t)(int64_t)d);
     }
     uint64_t bits;
@@ -207,7 +207,7 @@ mp__obj_hash(mp_obj o, uint64_t *ret)
 static bool
 int_equals_double(int64_t i, double d)
 {
-    return d >= -0x1p63 && d < 0x1p63 && (int64_t)d == i && d == trunc(d);
+    return d >= -0x1p63 && d < 0x1p63 && (int64_t)d == i && d == (double)(int64_t)d;
 }
 
 static bool

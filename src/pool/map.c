@@ -62,7 +62,10 @@ static void
 free_results(struct mp__job *job)
 {
     for (size_t i = 0; job->results && i < job->count; i++) {
-        mp_free(atomic_load(&job->results[i]));
+        void *result = atomic_load(&job->results[i]);
+        if (result) {
+            mp__heap_free_from(&job->results[i], result, NULL); /* a dead worker's may be undone */
+        }
     }
     mp_free((void *)job->results);
 }

@@ -127,7 +127,7 @@ recover_put(struct mp__ring *r)
     if (next) {
         /* The dead one may have written it down in s already; mp__ring_done() would follow that. */
         atomic_store_explicit(&s->next, NULL, memory_order_release);
-        mp__heap_free_from(&r->next_seg, NULL);
+        mp__heap_free_from(&r->next_seg, next, NULL); /* unless it never was there */
     }
 }
 
@@ -344,7 +344,7 @@ retire(struct mp__ring *r)
         if (mp__segment_has(s, unit) || s == segment(&r->tail_seg)) {
             return;
         }
-        mp__heap_free_from(&r->first, segment(&s->next));
+        mp__heap_free_from(&r->first, s, segment(&s->next));
     }
 }
 
@@ -505,8 +505,8 @@ mp__ring_done(struct mp__ring *r)
 {
     lock_put(r); /* what a dead producer left behind is put in order first */
     mp__ilock_release(&r->put_lock);
-    while (segment(&r->first)) {
-        mp__heap_free_from(&r->first, segment(&segment(&r->first)->next));
+    for (struct mp__segment *s; (s = segment(&r->first)) != NULL;) {
+        mp__heap_free_from(&r->first, s, segment(&s->next));
     }
 }
 

@@ -37,10 +37,10 @@ use_macros(const mp_args *args, mp_queue *q, mp_lock *l, mp_rlock *r, mp_value *
     done += mp_pool_map(pool, f, mp_list(1, 2), &o, &options);
     mp_obj_free(o);
 
-    MP_WITH (l) {
+    MP_WITH(l) {
         done++;
     }
-    MP_WITH (r) {
+    MP_WITH(r) {
         done++;
     }
     return done;
