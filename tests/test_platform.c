@@ -408,6 +408,11 @@ static void
 test_process_whose_first_thread_left_has_not_ended(void **state)
 {
     (void)state;
+#if defined __SANITIZE_ADDRESS__
+    /* Its runtime may hang when a forked child makes a thread: once in hundreds of runs. */
+    print_message("left out: AddressSanitizer's fork and thread creation do not go together\n");
+    skip();
+#endif
     struct holder h;
     pid_t pid = start_holder(&h, leave_first_thread);
     /* The first thread goes while we look: it must not show at any time. */
