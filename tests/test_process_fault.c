@@ -10,6 +10,8 @@
 #include <sys/wait.h>
 
 #include "helpers/process.h"
+#include "platform/platform.h"
+#include "process/launch.h"
 
 /* Run body in a child of a plain fork: what it changes is its own. */
 static void
@@ -544,7 +546,44 @@ test_parent_killed_amid_starts_leaves_the_family_working(void **state)
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+static int
+mark_that_it_ran(const mp_args *args)
+{
+    void *ran;
+    mp_args_get(args, &ran);
+    *(int *)ran = 1;
+    return 0;
+}
+
+/* A start that was given up: the child comes late, and its answer reaches nobody. */
+static void
+test_child_whose_answer_nobody_hears_does_not_run(void **state)
+{
+    (void)state;
+    int *ran = mp_calloc(1, sizeof *ran);
+    mp_process *p = mp_process_new(mark_that_it_ran, mp_args((void *)ran), NULL);
+    struct mp__launch l;
+    int pair[2], status;
+    mp_assert_ok(mp__launch_make(p, "forkserver", &l));
+    mp_assert_ok(mp__plat_socketpair(pair));
+    close(pair[0]);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        mp__launch_run(l.block, NULL, 0, pair[1], false);
+    }
+    close(pair[1]);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 1);
+    assert_int_equal(*ran, 0);
+    mp__launch_done(&l);
+    mp_assert_ok(mp_process_free(p));
+    mp_assert_ok(mp_free(ran));
+}
+
 static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(test_child_whose_answer_nobody_hears_does_not_run),
     cmocka_unit_test(test_forkserver_killed_its_child_finishes_and_is_waited_for),
     cmocka_unit_test(test_forkserver_killed_its_children_can_be_ended),
     cmocka_unit_test(test_forkserver_killed_daemons_end_with_the_program),

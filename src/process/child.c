@@ -32,10 +32,10 @@ static mp_process main_process = {
     .start_pipe = -1,
 };
 static mp_process *self = &main_process;
-static bool is_child;           /* started by the library */
-static struct mp__birth born;   /* of a child */
-static mp_process parent;       /* of a child, filled in when first asked for */
-static _Atomic int parent_told; /* 0: not yet, 1: being filled in, 2: yes */
+static bool is_child;         /* started by the library */
+static struct mp__birth born; /* of a child */
+static mp_process parent;     /* of a child, filled in when first asked for */
+static bool parent_told;      /* under the children's mutex */
 static char **program_argv;
 
 mp_process *
@@ -60,20 +60,18 @@ mp_parent_process(void)
     if (!is_child) {
         return NULL;
     }
-    int told = 0;
-    if (atomic_compare_exchange_strong(&parent_told, &told, 1)) {
+    mp__handle_add(&parent, MP__PROCESS);
+    mp__children_lock(); /* held across fork: no child finds it half filled in */
+    if (!parent_told) {
         parent.state = MP__STARTED;
         parent.owner = born.parent_is_os_parent ? self->pid : 0;
         parent.foreign = true;
         parent.pid = born.parent_pid;
         parent.name = (char *)(uintptr_t)born.parent_name;
         parent.sentinel = parent.start_pipe = -1;
-        mp__handle_add(&parent, MP__PROCESS);
-        atomic_store(&parent_told, 2);
+        parent_told = true;
     }
-    while (atomic_load(&parent_told) != 2) {
-        mp__plat_pause(); /* another thread asked first, a moment ago */
-    }
+    mp__children_unlock();
     return &parent;
 }
 
@@ -176,7 +174,7 @@ mp__child_main(mp_process *p, const struct mp__birth *birth)
 {
     is_child = true;
     born = *birth;
-    atomic_store(&parent_told, 0); /* a child of a child: what was told was its parent's */
+    parent_told = false; /* a child of a child: what was told was its parent's */
     self = p;
     p->owner = p->pid = getpid();
     p->state = MP__STARTED;

@@ -188,7 +188,7 @@ mp__launch_receive(int sock, struct mp__hello *ret, int *fds, int *count)
     return status;
 }
 
-void
+int
 mp__launch_answer(int fd, int status)
 {
     struct mp__answer a = {.status = status, .pid = (int32_t)getpid()};
@@ -196,7 +196,7 @@ mp__launch_answer(int fd, int status)
         snprintf(a.text, sizeof a.text, "%s", mp_last_error_text());
     }
     struct iovec iov = {&a, sizeof a};
-    mp__plat_write_all(fd, &iov, 1); /* a parent that died meanwhile does not listen */
+    return mp__plat_write_all(fd, &iov, 1);
 }
 
 void
@@ -294,8 +294,9 @@ mp__launch_run(const void *block, const int *fds, int fd_count, int answer_fd,
     static mp_process self; /* of this process, for as long as it runs */
     struct mp__birth birth = {.parent_is_os_parent = parent_is_os_parent};
     int status = read_block(block, fds, fd_count, &self, &birth);
-    mp__launch_answer(answer_fd, status);
-    if (status < 0) {
+    /* Nobody listens: the parent died, or gave the start up and told its caller that there is no
+       child.  So there is none. */
+    if (mp__launch_answer(answer_fd, status) < 0 || status < 0) {
         _exit(1);
     }
     if (parent_is_os_parent && mp__children_have_pidfds()) {

@@ -72,8 +72,9 @@ void mp__launch_prepare(const void *block);
 /* Read the child's answer: its status with its text as last error.  -EPIPE when it ended first. */
 int mp__launch_await(int fd, mp__deadline until, struct mp__answer *ret);
 
-/* Send an answer of this process with this status and the last error's text. */
-void mp__launch_answer(int fd, int status);
+/* Send an answer of this process with this status and the last error's text.  0, or -errno: nobody
+   listens. */
+int mp__launch_answer(int fd, int status);
 
 /* How long a child may take from exec to mp_freeze_support(). */
 #define MP__LAUNCH_PATIENCE (60 * MP__S)

@@ -144,19 +144,22 @@ launch(mp_process *p)
     }
     status = ask_for_child(&l, pair[1], p);
     close(pair[1]);
+    bool hung = false;
     if (status == 0) {
         status = mp__launch_await(pair[0], mp__plat_now() + MP__LAUNCH_PATIENCE, &answer);
-        if (status == -EPIPE || status == MP_ETIMEOUT) {
+        hung = status == MP_ETIMEOUT;
+        if (status == -EPIPE || hung) {
             status = mp__error(MP_ERUNTIME,
-                               status == MP_ETIMEOUT
-                                   ? "mp_process_start: the forkserver or the child hung before "
-                                     "the child had joined"
-                                   : "mp_process_start: the forkserver or the child died before "
-                                     "the child had joined, or the forkserver has no descriptor "
-                                     "free (it keeps one for each child; see RLIMIT_NOFILE)");
+                               hung ? "mp_process_start: the forkserver or the child hung before "
+                                      "the child had joined"
+                                    : "mp_process_start: the forkserver or the child died before "
+                                      "the child had joined, or the forkserver has no descriptor "
+                                      "free (it keeps one for each child; see RLIMIT_NOFILE)");
         }
     }
-    mp__launch_done(&l);
+    if (!hung) { /* else it may be read yet, by a child that then finds nobody to answer */
+        mp__launch_done(&l);
+    }
     if (status < 0) {
         close(pair[0]);
         return status;
