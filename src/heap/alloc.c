@@ -567,8 +567,9 @@ static int
 give_back(const char *call, void *ptr)
 {
     uint64_t offset = live_block(ptr);
-    /* Only one of two that free the same block gets past this. */
-    uint64_t info = offset ? at(offset)->info : 0;
+    /* Only one of two that free the same block gets past this: what is expected is a block in use,
+       never whatever stands there by now. */
+    uint64_t info = offset ? info_of(offset, size_of(at(offset)), USED) : 0;
     if (!offset || !atomic_compare_exchange_strong((_Atomic uint64_t *)&at(offset)->info, &info,
                                                    (info & ~FLAGS) | USED | FREEING)) {
         return not_live(call, ptr);
