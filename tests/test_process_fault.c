@@ -4,6 +4,7 @@
  */
 #include "mp_test.h"
 
+#include <dirent.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -136,6 +137,119 @@ test_forkserver_killed_daemons_end_with_the_program(void **state)
         skip();
     }
     apart(leave_a_daemon_of_a_dead_server);
+}
+
+/* The children of a process that /proc tells of, at most `most`. */
+static int
+children_of(pid_t parent, pid_t *ret, int most)
+{
+    int count = 0;
+    DIR *dir = opendir("/proc");
+    for (struct dirent *e; dir && (e = readdir(dir)) && count < most;) {
+        char path[300], text[512];
+        long its_parent = -1;
+        snprintf(path, sizeof path, "/proc/%s/stat", e->d_name);
+        FILE *f = e->d_name[0] >= '1' && e->d_name[0] <= '9' ? fopen(path, "re") : NULL;
+        size_t n = f ? fread(text, 1, sizeof text - 1, f) : 0;
+        text[n] = '\0';
+        char *bracket = strrchr(text, ')');
+        if (bracket && sscanf(bracket + 1, " %*c %ld", &its_parent) == 1 && its_parent == parent) {
+            ret[count++] = (pid_t)atol(e->d_name);
+        }
+        if (f) {
+            fclose(f);
+        }
+    }
+    if (dir) {
+        closedir(dir);
+    }
+    return count;
+}
+
+#define MOST_SPARES 8
+
+/* Start a child, wait until its server has made spares again, and end it; their number. */
+static int
+spares_of_the_server(pid_t *ret_server, pid_t *ret)
+{
+    struct note *n = note_new();
+    mp_process *p = start(wait_for_go, mp_args((void *)n));
+    pid_t own = mp_process_pid(p);
+    wait_for(&n->ready, 1);
+    *ret_server = (pid_t)n->number[0];
+    atomic_store(&n->go, 1);
+    assert_int_equal(finish(p), 0);
+    int count = 0;
+    while (count == 0) { /* it makes them after it told the end */
+        count = children_of(*ret_server, ret, MOST_SPARES);
+        for (int i = 0; i < count; i++) {
+            if (ret[i] == own) {
+                ret[i--] = ret[--count];
+            }
+        }
+    }
+    mp_free(n);
+    return count;
+}
+
+static void
+test_forkserver_spare_killed_costs_no_start(void **state)
+{
+    (void)state;
+    if (!method_is("forkserver")) {
+        skip();
+    }
+    for (int round = 0; round < 20; round++) {
+        pid_t server, spares[MOST_SPARES];
+        int count = spares_of_the_server(&server, spares);
+        for (int i = 0; i < count; i++) {
+            kill(spares[i], SIGKILL); /* and do not wait: it may die as it is taken */
+        }
+        for (int i = 0; i < 3; i++) {
+            assert_int_equal(finish(start(do_nothing, NULL)), 0);
+        }
+    }
+}
+
+static void
+test_forkserver_stopped_leaves_no_spare(void **state)
+{
+    (void)state;
+    if (!method_is("forkserver")) {
+        skip();
+    }
+    for (int round = 0; round < 20; round++) {
+        pid_t server, spares[MOST_SPARES];
+        int count = spares_of_the_server(&server, spares);
+        mp__process_settle();
+        assert_false(is_running(server));
+        for (int i = 0; i < count; i++) {
+            assert_false(is_running(spares[i]));
+        }
+    }
+}
+
+static void
+test_forkserver_killed_takes_its_spares_along(void **state)
+{
+    (void)state;
+    if (!method_is("forkserver")) {
+        skip();
+    }
+    for (int round = 0; round < 20; round++) {
+        pid_t server, spares[MOST_SPARES];
+        int count = spares_of_the_server(&server, spares);
+        assert_int_equal(kill(server, SIGKILL), 0);
+        while (is_running(server)) { /* while it dies a status may still be lost with it */
+            nap();
+        }
+        assert_int_equal(finish(start(do_nothing, NULL)), 0);
+        for (int i = 0; i < count; i++) {
+            while (is_running(spares[i])) {
+                nap();
+            }
+        }
+    }
 }
 
 static void
@@ -587,6 +701,9 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_forkserver_killed_its_child_finishes_and_is_waited_for),
     cmocka_unit_test(test_forkserver_killed_its_children_can_be_ended),
     cmocka_unit_test(test_forkserver_killed_daemons_end_with_the_program),
+    cmocka_unit_test(test_forkserver_spare_killed_costs_no_start),
+    cmocka_unit_test(test_forkserver_stopped_leaves_no_spare),
+    cmocka_unit_test(test_forkserver_killed_takes_its_spares_along),
     cmocka_unit_test(test_forkserver_ignores_interrupts),
     cmocka_unit_test(test_status_stolen_by_waitpid_is_told),
     cmocka_unit_test(test_sigchld_ignored_does_not_hang),

@@ -194,6 +194,15 @@ mp__child_main(mp_process *p, const struct mp__birth *birth)
     finish(p->target ? exit_code_of(p->target(p->args)) : 0);
 }
 
+/* Touch, in a child that is forked ahead, what its end will touch. */
+void
+mp__child_warm(void)
+{
+    born.method = NULL;
+    mp__args_exit_hook = exit_for_args;
+    mp__context_pin(&mp__popen_forkserver);
+}
+
 /* ---- mp_freeze_support ----------------------------------------------------------------------- */
 
 /* The hello that spawn sent on descriptor 3; whatever goes wrong is answered there. */

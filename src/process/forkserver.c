@@ -4,31 +4,64 @@
  * A process of its own, spawned from the program's image, with one thread and nothing but the heap
  * and one socket; so its forks are quick and safe whatever its client's size and threads.
  *
+ * It forks ahead: a spare child waits on a socket pair for the hello that makes it somebody.  The
+ * client is offered the other end and talks to the spare itself, so that a start costs neither the
+ * fork nor the way through the server.  Spares are made when a child has ended, or when the client
+ * asks because it took the last one: not when one is taken, for that is when the processors are
+ * wanted by the one that was.
+ *
  * Waiting   pselect on the socket, with SIGCHLD let through only there, so no end is missed
- * Death     of the client: the socket ends; daemons it had are ended, the others go on, and the
- *           server exits.  Of a child: its exit code goes to the client by the child's socket.
- * Fork      a child closes the server's socket and those of its siblings
+ * Death     of the client: the socket ends, and with it an offer in it; the spare sees the end of
+ *           its own and exits; daemons are ended, the others go on, and the server exits.  Of a
+ *           child: its exit code goes to the client by the child's socket.  Of the server: a spare
+ *           that is then taken sees that its parent is another, and leaves; the client makes a new
+ *           server.
+ * Fork      a spare closes the server's socket and those of its siblings
  */
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/select.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "heap/member.h"
 #include "platform/platform.h"
+#include "process/funcref.h"
 #include "process/launch.h"
 
+/* So many spares wait: one is taken while the other's successor is forked. */
+#define STOCK 2
+
+/* Many more than there ever are spares of which it is not known yet that they are taken. */
+#define NOTES 64
+
 struct served {
-    pid_t pid; /* 0: free */
-    int status_fd;
+    pid_t pid;       /* 0: free */
+    int status_fd;   /* its own end of its socket, on which its end is told */
+    uint64_t number; /* of a spare; 0: it is known to be taken */
     bool daemon;
 };
 static struct served *table;
 static size_t table_size;
+
+/*
+ * What a spare tells the server without a call: that it was taken, and for what.
+ *
+ * Writers   the spare, once, when its hello has come; the server reads
+ * Death     in the midst: target is torn then, and prepares nothing that anybody asks for
+ */
+struct notes {
+    _Atomic uint64_t taken[NOTES]; /* of spare n, at n % NOTES: n when it is a child */
+    mp__funcref target;
+};
+static struct notes *notes;
+static uint64_t offered; /* the number of the latest spare */
 
 static struct served *
 free_row(void)
@@ -50,48 +83,66 @@ free_row(void)
     return row;
 }
 
-static void
-on_sigchld(int signal_number)
+static struct served *
+row_of(pid_t pid)
 {
-    (void)signal_number; /* it only ends the wait */
+    for (size_t i = 0; i < table_size && pid > 0; i++) {
+        if (table[i].pid == pid) {
+            return &table[i];
+        }
+    }
+    return NULL;
 }
 
-static void
-tell_end(const siginfo_t *info)
+static _Atomic uint64_t *
+note_of(uint64_t number)
 {
+    return &notes->taken[number % NOTES];
+}
+
+static bool
+is_spare(struct served *row)
+{
+    if (row->number != 0 && atomic_load(note_of(row->number)) == row->number) {
+        row->number = 0; /* taken; its note may be another's from now on */
+    }
+    return row->pid != 0 && row->number != 0;
+}
+
+static unsigned
+spares(void)
+{
+    unsigned n = 0;
     for (size_t i = 0; i < table_size; i++) {
-        if (table[i].pid == info->si_pid) {
-            struct mp__end end = {.exitcode = info->si_code == CLD_EXITED ? info->si_status & 0xff
-                                                                          : -info->si_status};
-            struct iovec iov = {&end, sizeof end};
-            mp__plat_write_all(table[i].status_fd, &iov, 1);
-            close(table[i].status_fd);
-            table[i].pid = 0;
-        }
+        n += is_spare(&table[i]);
     }
+    return n;
 }
 
-/* Tell the clients of all children that have ended.  Before they are reaped: so no pid is another's
-   while a client may still take it for its child's, and the client waits less. */
-static void
-reap(void)
+/* ---- a spare ----------------------------------------------------------------------------------*/
+
+static MP_NORETURN_ATTR void
+be_spare(int own, pid_t server, uint64_t number)
 {
-    siginfo_t info;
-    for (;;) {
-        info.si_pid = 0;
-        if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0) {
-            return;
-        }
-        mp__member_reaped(info.si_pid);
-        tell_end(&info);
-        while (waitpid(info.si_pid, NULL, 0) < 0 && errno == EINTR) {
-        }
+    struct mp__hello hello;
+    int fds[MP__LAUNCH_FDS], count = MP__LAUNCH_FDS;
+    mp__launch_warm(); /* nobody waits for us yet */
+    atomic_load_explicit(note_of(number), memory_order_relaxed);
+    if (mp__launch_receive(own, &hello, fds, &count) < 0 || hello.kind != MP__HELLO_CHILD) {
+        _exit(1); /* nobody wants us */
     }
+    if (getppid() != server) {
+        _exit(1); /* nobody would tell our end: the client makes another server */
+    }
+    const void *block = (const void *)(uintptr_t)hello.block;
+    mp__launch_target(block, &notes->target);
+    atomic_store_explicit(note_of(number), number, memory_order_release);
+    signal(SIGINT, SIG_DFL);
+    mp__launch_run(block, fds, count, own, false);
 }
 
 static MP_NORETURN_ATTR void
-in_child(const struct mp__hello *hello, int sock, const int *fds, int count,
-         const sigset_t *inherited)
+in_spare(int sock, int own, pid_t server, const sigset_t *inherited)
 {
     close(sock);
     for (size_t i = 0; i < table_size; i++) {
@@ -100,78 +151,161 @@ in_child(const struct mp__hello *hello, int sock, const int *fds, int count,
         }
     }
     signal(SIGCHLD, SIG_DFL);
-    signal(SIGINT, SIG_DFL);
     sigprocmask(SIG_SETMASK, inherited, NULL);
-    mp__launch_run((const void *)(uintptr_t)hello->block, fds + 1, count - 1, fds[0], false);
+    be_spare(own, server, offered + 1);
 }
 
-/* A request without memory or process for it: answer on the socket that came with it. */
-static void
-refuse(int status_fd, int err)
+/* The new spare's pid, with the client's end of its socket; or -errno. */
+static int
+fork_spare(int sock, const sigset_t *inherited, int *ret_fd)
 {
-    mp__launch_answer(status_fd, mp__error_os(err, "the forkserver cannot fork"));
-}
-
-static void
-start_child(const struct mp__hello *hello, int sock, const int *fds, int count,
-            const sigset_t *inherited)
-{
+    int pair[2];
     struct served *row = free_row();
-    mp__launch_prepare((const void *)(uintptr_t)hello->block);
-    pid_t pid = row ? fork() : -1;
+    int status = row ? mp__plat_socketpair(pair) : -ENOMEM;
+    if (status == 0) {
+        status = mp__plat_lift_pair(pair);
+    }
+    if (status < 0) {
+        return status;
+    }
+    mp__funcref target = notes->target; /* what the last child was for: the next's will be found */
+    mp__launch_prepare(&target);
+    pid_t server = getpid(), pid = fork();
     if (pid == 0) {
-        in_child(hello, sock, fds, count, inherited);
+        close(pair[0]);
+        in_spare(sock, pair[1], server, inherited);
     }
     if (pid < 0) {
-        refuse(fds[0], row ? errno : ENOMEM);
-        close(fds[0]);
-    } else {
-        row->pid = pid;
-        row->status_fd = fds[0];
-        row->daemon = hello->daemon != 0;
+        status = -errno;
+        close(pair[0]);
+        close(pair[1]);
+        return status;
     }
-    for (int i = 1; i < count; i++) {
-        close(fds[i]);
+    *row = (struct served){.pid = pid, .status_fd = pair[1], .number = ++offered};
+    *ret_fd = pair[0];
+    return pid;
+}
+
+/* Offer the client a new spare; if it asked, tell it why there is none. */
+static bool
+offer(int sock, const sigset_t *inherited, bool asked)
+{
+    int fd = -1;
+    int pid = fork_spare(sock, inherited, &fd);
+    if (pid > 0 || asked) {
+        struct mp__hello hello = {.magic = MP__HELLO_MAGIC, .kind = MP__HELLO_OFFER};
+        hello.pid = pid;
+        hello.number = offered;
+        mp__plat_send_fds(sock, &hello, sizeof hello, &fd, pid > 0);
+    }
+    if (pid > 0) {
+        close(fd);
+    }
+    return pid > 0;
+}
+
+static void
+refill(int sock, const sigset_t *inherited)
+{
+    while (spares() < STOCK && offer(sock, inherited, false)) {
+    }
+}
+
+/* ---- ends -------------------------------------------------------------------------------------*/
+
+static void
+on_sigchld(int signal_number)
+{
+    (void)signal_number; /* it only ends the wait */
+}
+
+static void
+tell_end(struct served *row, const siginfo_t *info)
+{
+    if (row) {
+        struct mp__end end = {.exitcode = info->si_code == CLD_EXITED ? info->si_status & 0xff
+                                                                      : -info->si_status};
+        struct iovec iov = {&end, sizeof end};
+        mp__plat_write_all(row->status_fd, &iov, 1);
+        close(row->status_fd);
+        row->pid = 0;
+    }
+}
+
+/* Tell the clients of all children that have ended.  Before they are reaped: so no pid is another's
+   while a client may still take it for its child's, and the client waits less. */
+/* Whether one was a child: spares that die are not replaced until the client asks. */
+static bool
+reap(void)
+{
+    siginfo_t info;
+    bool child_ended = false;
+    for (;;) {
+        info.si_pid = 0;
+        if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0) {
+            return child_ended;
+        }
+        struct served *row = row_of(info.si_pid);
+        child_ended |= row && !is_spare(row);
+        mp__member_reaped(info.si_pid);
+        tell_end(row, &info);
+        while (waitpid(info.si_pid, NULL, 0) < 0 && errno == EINTR) {
+        }
     }
 }
 
 static void
 signal_child(const struct mp__hello *hello)
 {
-    for (size_t i = 0; i < table_size; i++) {
-        if (table[i].pid == hello->pid && hello->pid > 0) {
-            kill(hello->pid, hello->signal);
-        }
+    if (row_of(hello->pid)) {
+        kill(hello->pid, hello->signal);
     }
 }
 
+/* Spares that nobody took end by themselves; without us nobody would reap them. */
 static MP_NORETURN_ATTR void
-client_is_gone(void)
+client_is_gone(const sigset_t *inherited)
 {
+    const struct timespec slice = {.tv_nsec =
+                                       10 * MP__MS}; /* a spare that is taken makes no noise */
     for (size_t i = 0; i < table_size; i++) {
         if (table[i].pid != 0 && table[i].daemon) {
             kill(table[i].pid, SIGTERM);
         }
     }
+    for (reap(); spares() > 0; reap()) {
+        pselect(0, NULL, NULL, NULL, &slice, inherited);
+    }
     _exit(0);
 }
+
+/* ---- the server -------------------------------------------------------------------------------*/
 
 static void
 serve_one(int sock, const sigset_t *inherited)
 {
     struct mp__hello hello;
-    int fds[MP__LAUNCH_FDS + 1], count = MP__LAUNCH_FDS + 1;
-    int status = mp__launch_receive(sock, &hello, fds, &count);
-    if (status == -EMFILE) {
-        return; /* the asker's socket came with it and is closed now: that tells */
+    int none = 0;
+    if (mp__launch_receive(sock, &hello, NULL, &none) < 0) {
+        client_is_gone(inherited);
     }
-    if (status < 0) {
-        client_is_gone();
-    }
-    if (hello.kind == MP__HELLO_CHILD && count > 0) {
-        start_child(&hello, sock, fds, count, inherited);
-    } else if (hello.kind == MP__HELLO_SIGNAL) {
+    struct served *row = row_of(hello.pid);
+    switch (hello.kind) {
+    case MP__HELLO_NEXT:
+        if (hello.number == offered && offer(sock, inherited, true)) {
+            refill(sock, inherited);
+        } /* else the offer is on its way */
+        break;
+    case MP__HELLO_DAEMON:
+        if (row) {
+            row->daemon = true;
+        }
+        break;
+    case MP__HELLO_SIGNAL:
         signal_child(&hello);
+        break;
+    default:
+        break;
     }
 }
 
@@ -189,12 +323,20 @@ mp__forkserver_main(int sock)
     sigaction(SIGCHLD, &sa, NULL);
     mp__child_give_up_stdin(false);
     signal(SIGINT, SIG_IGN); /* an interrupt from the terminal is for the children */
+    notes = mp__plat_map(-1, NULL, sizeof *notes);
+    if (notes == MAP_FAILED) {
+        _exit(1); /* the client sees it, and tries once more */
+    }
+    notes->target.null = 1;
+    refill(sock, &inherited);
     for (;;) {
         fd_set set;
         FD_ZERO(&set);
         FD_SET((unsigned)sock, &set); /* MP__CHILD_FD, far below FD_SETSIZE */
         int ready = pselect(sock + 1, &set, NULL, NULL, NULL, &inherited);
-        reap();
+        if (reap()) {
+            refill(sock, &inherited);
+        }
         if (ready > 0) {
             serve_one(sock, &inherited);
         }

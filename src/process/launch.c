@@ -199,14 +199,26 @@ mp__launch_answer(int fd, int status)
     return mp__plat_write_all(fd, &iov, 1);
 }
 
+static bool
+is_block(const struct block *b)
+{
+    return mp_heap_contains(b) && b->magic == BLOCK_MAGIC && b->method <= 2;
+}
+
 void
-mp__launch_prepare(const void *block)
+mp__launch_target(const void *block, mp__funcref *ret)
 {
     const struct block *b = block;
-    mp__func target;
-    if (mp_heap_contains(b) && b->magic == BLOCK_MAGIC) {
-        mp__funcref_find(&b->target, &target); /* what is wrong the child tells */
+    if (is_block(b)) { /* what is wrong mp__launch_run() tells */
+        *ret = b->target;
     }
+}
+
+void
+mp__launch_prepare(const mp__funcref *target)
+{
+    mp__func f;
+    mp__funcref_find(target, &f); /* what is wrong the child tells */
 }
 
 struct arrivals {
@@ -245,14 +257,11 @@ read_args(const char *data, size_t len, const int *fds, int fd_count, mp_args **
     return *ret ? 0 : mp_last_error();
 }
 
-/* Build the process object that the block describes.  0 or an error with text. */
+/* Build the process object that the block, which is one, describes.  0 or an error with text. */
 static int
 read_block(const struct block *b, const int *fds, int fd_count, mp_process *p,
            struct mp__birth *birth)
 {
-    if (!mp_heap_contains(b) || b->magic != BLOCK_MAGIC || b->method > 2) {
-        return mp__error(MP_ERUNTIME, "the launch message is damaged");
-    }
     const char *dir = b->text + b->name_len + b->identity_len + b->parent_name_len;
     const char *args = dir + b->dir_len;
     mp__func target;
@@ -287,13 +296,24 @@ read_block(const struct block *b, const int *fds, int fd_count, mp_process *p,
     return 0;
 }
 
+static mp_process self; /* of this process, for as long as it runs */
+
+void
+mp__launch_warm(void)
+{
+    static const struct block nobody = {.method = 2, .target = {.null = 1}};
+    struct mp__birth birth;
+    read_block(&nobody, NULL, 0, &self, &birth);
+    mp__child_warm();
+}
+
 void
 mp__launch_run(const void *block, const int *fds, int fd_count, int answer_fd,
                bool parent_is_os_parent)
 {
-    static mp_process self; /* of this process, for as long as it runs */
     struct mp__birth birth = {.parent_is_os_parent = parent_is_os_parent};
-    int status = read_block(block, fds, fd_count, &self, &birth);
+    int status = is_block(block) ? read_block(block, fds, fd_count, &self, &birth)
+                                 : mp__error(MP_ERUNTIME, "the launch message is damaged");
     /* Nobody listens: the parent died, or gave the start up and told its caller that there is no
        child.  So there is none. */
     if (mp__launch_answer(answer_fd, status) < 0 || status < 0) {

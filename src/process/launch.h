@@ -11,6 +11,7 @@
 
 #include <stdint.h>
 
+#include "process/funcref.h"
 #include "process/process.h"
 
 /* Descriptors that one hello carries at most; the kernel's limit for one message is 253. */
@@ -19,7 +20,11 @@
 enum mp__hello_kind {
     MP__HELLO_CHILD = 1,  /* be this child */
     MP__HELLO_SERVER = 2, /* be the forkserver */
-    MP__HELLO_SIGNAL = 3  /* to the forkserver: signal a child of yours */
+    /* to the forkserver, and from it */
+    MP__HELLO_SIGNAL = 3, /* signal a child of yours */
+    MP__HELLO_DAEMON = 4, /* your child pid is a daemon */
+    MP__HELLO_NEXT = 5,   /* I took your spare `number`: offer another */
+    MP__HELLO_OFFER = 6 /* here is spare `number` with its socket; pid < 0: -errno, there is none */
 };
 
 #define MP__HELLO_MAGIC UINT32_C(0x6c6d7031)
@@ -27,10 +32,11 @@ enum mp__hello_kind {
 struct mp__hello {
     uint32_t magic;
     uint16_t kind;
-    uint16_t daemon; /* of MP__HELLO_CHILD to the forkserver */
+    uint16_t reserved;
     uint64_t heap_base, heap_size;
-    uint64_t block;      /* address of the launch block */
-    int32_t pid, signal; /* MP__HELLO_SIGNAL */
+    uint64_t block; /* address of the launch block */
+    uint64_t number;
+    int32_t pid, signal;
 };
 
 struct mp__answer {
@@ -66,8 +72,14 @@ void mp__launch_run(const void *block, const int *fds, int fd_count, int answer_
 /* As mp__plat_recv_fds() of a hello; the descriptors are lifted.  -EPROTO: it is no hello. */
 int mp__launch_receive(int sock, struct mp__hello *ret, int *fds, int *count);
 
-/* In the forkserver: look up what the child will need, so that every child finds it known. */
-void mp__launch_prepare(const void *block);
+/*
+ * For a child that is forked ahead.  mp__launch_target() copies the block's target, which
+ * mp__launch_prepare() looks up in the process that forks, so that the next child finds it known;
+ * mp__launch_warm() touches, in the child, what it will touch again when it is launched.
+ */
+void mp__launch_target(const void *block, mp__funcref *ret);
+void mp__launch_prepare(const mp__funcref *target);
+void mp__launch_warm(void);
 
 /* Read the child's answer: its status with its text as last error.  -EPIPE when it ended first. */
 int mp__launch_await(int fd, mp__deadline until, struct mp__answer *ret);

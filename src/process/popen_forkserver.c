@@ -2,12 +2,13 @@
  * process/popen_forkserver.c: asking the forkserver of this process for a child.
  *
  * The server is this program's image, spawned at the first use, with one socket between it and us;
- * every process that starts children this way has its own.  A request carries one end of a
- * socket pair, on which the child answers and the server later writes the exit code: our end is
- * the sentinel.  The child keeps the other end too, so that it does not end before the child has.
+ * every process that starts children this way has its own.  It offers a spare child with one end
+ * of that child's socket; there we say what the child is to be, the child answers, and the server
+ * later writes the exit code: our end is the sentinel.  The child keeps the other end too, so that
+ * it does not end before the child has.
  * The server ends when its own socket closes, whichever way we end.
  *
- * Writers   the socket: one request at a time, under the mutex
+ * Writers   the server's socket, and taken: one at a time, under the mutex
  * Death     of the server: children go on, and are signalled from here then; their status is lost
  *           and read as 255, as in Python; the next start makes a new server.  Of ours: see
  *           forkserver.c.
@@ -16,10 +17,9 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <string.h>
 
 #include "base/error.h"
 #include "platform/platform.h"
@@ -31,6 +31,18 @@
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static int sock = -1;
 static pid_t server = -1;
+static uint64_t taken; /* the number of its latest spare that was received */
+
+/* Spares that were offered and not used yet. */
+#define STOCK 4
+static struct spare {
+    pid_t pid;
+    int fd;
+} stock[STOCK];
+static size_t stocked;
+
+/* So often a spare may be found dead. */
+#define SPARES 3
 
 void
 mp__forkserver_lock(void)
@@ -44,9 +56,18 @@ mp__forkserver_unlock(void)
     pthread_mutex_unlock(&mutex);
 }
 
+static void
+drop_stock(void)
+{
+    while (stocked > 0) {
+        close(stock[--stocked].fd);
+    }
+}
+
 void
 mp__forkserver_forked(void)
 {
+    drop_stock();
     if (sock >= 0) {
         close(sock);
     }
@@ -58,6 +79,7 @@ mp__forkserver_forked(void)
 static void
 stop(void)
 {
+    drop_stock();
     if (sock >= 0) {
         close(sock); /* it sees the end of the file and exits */
         while (waitpid(server, NULL, 0) < 0 && errno == EINTR) {
@@ -75,57 +97,143 @@ mp__forkserver_stop(void)
     mp__forkserver_unlock();
 }
 
-/* Send one hello, under the mutex, to a server that is made when there is none or it died. */
-static int
-request(const struct mp__hello *hello, const int *fds, int n)
+/* ---- taking a spare ---------------------------------------------------------------------------*/
+
+static bool
+is_gone(int status)
 {
-    for (int fresh = 0;; fresh = 1) {
-        int status = 0;
-        if (sock < 0) {
-            status = mp__spawn_image(MP__HELLO_SERVER, NULL, &server, &sock);
-        }
-        if (status < 0) {
-            return status;
-        }
-        status = mp__plat_send_fds(sock, hello, sizeof *hello, fds, n);
-        if (status != -EPIPE && status != -ECONNRESET) {
-            return status < 0 ? mp__error_os(-status, "mp_process_start: asking the forkserver")
-                              : 0;
-        }
-        stop(); /* it died since */
-        if (fresh) {
-            return mp__error(MP_ERUNTIME, "mp_process_start: the forkserver dies at once");
-        }
-    }
+    return status == -ENODATA || status == -EPIPE || status == -ECONNRESET;
 }
 
 static int
-ask_for_child(const struct mp__launch *l, int status_fd, mp_process *p)
+tell_server(enum mp__hello_kind kind, pid_t pid, int signal_number)
 {
-    struct mp__hello hello;
-    int fds[MP__LAUNCH_FDS + 1], n = 0;
-    memset(&hello, 0, sizeof hello);
-    hello.magic = MP__HELLO_MAGIC;
-    hello.kind = MP__HELLO_CHILD;
-    hello.daemon = p->daemon;
-    hello.block = (uint64_t)(uintptr_t)l->block;
-    fds[n++] = status_fd;
-    for (int i = 0; i < l->fd_count; i++) {
-        fds[n++] = l->fds[i];
+    struct mp__hello hello = {.magic = MP__HELLO_MAGIC, .kind = (uint16_t)kind};
+    hello.number = taken;
+    hello.pid = (int32_t)pid;
+    hello.signal = signal_number;
+    return mp__plat_send_fds(sock, &hello, sizeof hello, NULL, 0);
+}
+
+/* Under the mutex: receive one offer, which has come or will.  0; -errno, is_gone() or the server's
+   own: it has no spare. */
+static int
+receive_offer(void)
+{
+    struct mp__hello offer = {.number = taken};
+    struct spare *s = &stock[stocked];
+    int count = 1;
+    int status = mp__launch_receive(sock, &offer, &s->fd, &count);
+    taken = offer.number; /* also of one whose descriptor found no room here */
+    if (status == 0 && offer.pid < 0) {
+        return offer.pid;
     }
-    mp__forkserver_lock();
-    int status = request(&hello, fds, n);
-    p->server = server;
-    mp__forkserver_unlock();
+    if (status == 0 && count == 0) {
+        return -EPROTO;
+    }
+    s->pid = offer.pid;
+    stocked += status == 0;
     return status;
+}
+
+/*
+ * Under the mutex: a spare of the running server, which is asked for one when it has offered none.
+ * All that were offered are received: sockets that stay under way in a socket are work to the
+ * system whenever any socket is closed.  As receive_offer(), and MP_ETIMEOUT: the server hangs.
+ */
+static int
+take_offer(struct spare *ret)
+{
+    int status = 0;
+    while (status == 0 && stocked < STOCK && mp__plat_poll_in(sock, MP__TRY) == 1) {
+        status = receive_offer();
+    }
+    if (stocked == 0 && status == 0) {
+        status = tell_server(MP__HELLO_NEXT, 0, 0);
+        if (status == 0) {
+            status = mp__plat_poll_in(sock, mp__plat_now() + MP__LAUNCH_PATIENCE);
+            status = status == 1 ? receive_offer() : status == 0 ? MP_ETIMEOUT : status;
+        }
+    }
+    if (stocked > 0) {
+        *ret = stock[0];
+        memmove(stock, stock + 1, --stocked * sizeof *stock);
+        return 0;
+    }
+    return status;
+}
+
+/* A spare of a server that is made when there is none or it died.  0 or an error with text. */
+static int
+take_spare(mp_process *p, int *ret_fd)
+{
+    int status = 0;
+    mp__forkserver_lock();
+    for (int fresh = 0; fresh < 2; fresh++) {
+        if (sock < 0) {
+            status = mp__spawn_image(MP__HELLO_SERVER, NULL, &server, &sock);
+            taken = 0;
+        }
+        if (status < 0) {
+            mp__forkserver_unlock();
+            return status;
+        }
+        struct spare s = {-1, -1};
+        status = take_offer(&s);
+        if (status == 0 && p->daemon) {
+            status = tell_server(MP__HELLO_DAEMON, s.pid, 0);
+            if (status < 0) {
+                close(s.fd);
+            }
+        }
+        if (status == 0) {
+            p->pid = s.pid;
+            *ret_fd = s.fd;
+        }
+        p->server = server;
+        if (!is_gone(status)) {
+            break;
+        }
+        stop(); /* it died since */
+    }
+    mp__forkserver_unlock();
+    if (is_gone(status)) {
+        return mp__error(MP_ERUNTIME, "mp_process_start: the forkserver dies at once");
+    }
+    if (status == MP_ETIMEOUT) {
+        return mp__error(MP_ERUNTIME, "mp_process_start: the forkserver hangs");
+    }
+    return status < 0 ? mp__error_os(-status, "mp_process_start: the forkserver has no child for "
+                                              "us (each takes a descriptor there: RLIMIT_NOFILE)")
+                      : 0;
+}
+
+/* Make the spare p.  0, -EPIPE: it died first; or an error with text. */
+static int
+employ(const struct mp__launch *l, int fd, bool *ret_hung)
+{
+    struct mp__answer answer;
+    struct mp__hello hello = {.magic = MP__HELLO_MAGIC, .kind = MP__HELLO_CHILD};
+    hello.block = (uint64_t)(uintptr_t)l->block;
+    int status = mp__plat_send_fds(fd, &hello, sizeof hello, l->fds, l->fd_count);
+    if (status < 0) {
+        return is_gone(status)
+                   ? -EPIPE
+                   : mp__error_os(-status, "mp_process_start: sending %d descriptors", l->fd_count);
+    }
+    status = mp__launch_await(fd, mp__plat_now() + MP__LAUNCH_PATIENCE, &answer);
+    *ret_hung = status == MP_ETIMEOUT;
+    return *ret_hung ? mp__error(MP_ERUNTIME, "mp_process_start: the child hung before it had "
+                                              "joined")
+                     : status;
 }
 
 static int
 launch(mp_process *p)
 {
     struct mp__launch l;
-    struct mp__answer answer;
-    int pair[2];
+    int fd = -1;
+    bool hung = false;
     int status = mp__spawn_possible();
     if (status == 0) {
         status = mp__launch_make(p, "forkserver", &l);
@@ -133,41 +241,30 @@ launch(mp_process *p)
     if (status < 0) {
         return status;
     }
-    /* Not a pipe: writing to a socket without SIGPIPE takes one system call, to a pipe five. */
-    status = mp__plat_socketpair(pair);
-    if (status == 0) {
-        status = mp__plat_lift_pair(pair);
-    }
-    if (status < 0) {
-        mp__launch_done(&l);
-        return mp__error_os(-status, "mp_process_start: no socket to see the end of %s", p->name);
-    }
-    status = ask_for_child(&l, pair[1], p);
-    close(pair[1]);
-    bool hung = false;
-    if (status == 0) {
-        status = mp__launch_await(pair[0], mp__plat_now() + MP__LAUNCH_PATIENCE, &answer);
-        hung = status == MP_ETIMEOUT;
-        if (status == -EPIPE || hung) {
-            status = mp__error(MP_ERUNTIME,
-                               hung ? "mp_process_start: the forkserver or the child hung before "
-                                      "the child had joined"
-                                    : "mp_process_start: the forkserver or the child died before "
-                                      "the child had joined, or the forkserver has no descriptor "
-                                      "free (it keeps one for each child; see RLIMIT_NOFILE)");
+    /* A spare may have died since it was offered, with its server or alone. */
+    for (int i = 0; i < SPARES && (i == 0 || status == -EPIPE); i++) {
+        status = take_spare(p, &fd);
+        if (status == 0) {
+            status = employ(&l, fd, &hung);
+            if (status < 0) {
+                close(fd);
+            }
         }
     }
     if (!hung) { /* else it may be read yet, by a child that then finds nobody to answer */
         mp__launch_done(&l);
     }
-    if (status < 0) {
-        close(pair[0]);
-        return status;
+    if (status == -EPIPE) {
+        return mp__error(MP_ERUNTIME,
+                         "mp_process_start: the child died before it had joined, %d times", SPARES);
     }
-    p->pid = answer.pid;
-    p->sentinel = pair[0];
-    return 0;
+    if (status == 0) {
+        p->sentinel = fd;
+    }
+    return status;
 }
+
+/* ---- a child that runs ------------------------------------------------------------------------*/
 
 static int
 poll_status(mp_process *p)
@@ -189,18 +286,12 @@ poll_status(mp_process *p)
 static int
 send_signal(mp_process *p, int signal_number)
 {
-    struct mp__hello hello;
-    memset(&hello, 0, sizeof hello);
-    hello.magic = MP__HELLO_MAGIC;
-    hello.kind = MP__HELLO_SIGNAL;
-    hello.pid = (int32_t)p->pid;
-    hello.signal = signal_number;
     mp__forkserver_lock();
     int status = sock < 0 || p->server != server
                      ? -EPIPE
-                     : mp__plat_send_fds(sock, &hello, sizeof hello, NULL, 0);
+                     : tell_server(MP__HELLO_SIGNAL, p->pid, signal_number);
     mp__forkserver_unlock();
-    if (status == -EPIPE || status == -ECONNRESET) {
+    if (is_gone(status)) {
         status = kill(p->pid, signal_number) < 0 ? -errno : 0;
     }
     return status;

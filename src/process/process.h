@@ -130,6 +130,9 @@ struct mp__birth {
 /* Be the child p describes: never returns. */
 void mp__child_main(mp_process *p, const struct mp__birth *birth) MP_NORETURN_ATTR;
 
+/* In a child forked ahead: touch what its life will touch. */
+void mp__child_warm(void);
+
 /* Descriptor 0 is /dev/null from now on.  copied: and the stream is a copy of the parent's: what that
    had read ahead is the parent's. */
 void mp__child_give_up_stdin(bool copied);
