@@ -269,6 +269,20 @@ lead(struct step *s, const struct position *at)
     }
 }
 
+/* Leave so many of the plan, beginning with another one for each `which`; most 0: all. */
+static void
+thin(struct plan *p, long most, long which)
+{
+    if (most <= 0 || p->count <= most) {
+        return;
+    }
+    for (long i = 0; i < most; i++) {
+        long from = p->count * i / most, to = p->count * (i + 1) / most;
+        p->at[i] = p->at[from + which % (to - from)];
+    }
+    p->count = most;
+}
+
 static const char *
 tell(const struct step_case *c, struct step_result *r, const char *wrong, long at, long second)
 {
@@ -287,12 +301,38 @@ tell(const struct step_case *c, struct step_result *r, const char *wrong, long a
 }
 
 static void
+announce(const struct step_case *c, long which, long first, long second)
+{
+    if (c->at) {
+        c->at(c->arg, &(struct step_at){.which = which, .first = first, .second = second});
+    }
+}
+
+static void
 begin(const struct step_case *c, struct step *s)
 {
     if (c->set_up) {
         c->set_up(c->arg);
     }
     step_begin(s, c->before, c->operation, c->arg);
+    if (c->begun) {
+        c->begun(c->arg, s->pid);
+    }
+}
+
+static void
+begin_recovery(const struct step_case *c, struct step *s)
+{
+    step_begin(s, c->before_recovery ? c->before_recovery : c->before, c->recovery, c->arg);
+}
+
+static void
+end(const struct step_case *c, struct step *s)
+{
+    step_kill(s);
+    if (c->killed) {
+        c->killed(c->arg);
+    }
 }
 
 /* One victim killed at a position.  Whether its operation had come to its end. */
@@ -302,7 +342,10 @@ kill_at(const struct step_case *c, const struct position *at)
     struct step s;
     begin(c, &s);
     lead(&s, at);
-    step_kill(&s);
+    if (c->stands) {
+        c->stands(c->arg, s.pid);
+    }
+    end(c, &s);
     return s.finished;
 }
 
@@ -315,17 +358,22 @@ kill_twice(const struct step_case *c, struct step_result *r, const struct positi
            struct plan *second)
 {
     struct step s;
+    announce(c, -1, at->n, -1);
     bool finished = kill_at(c, at);
-    step_begin(&s, c->before, c->recovery, c->arg);
+    begin_recovery(c, &s);
     make_plan(&s, stride_of(c), which, second);
-    step_kill(&s);
+    thin(second, c->most > 0 ? 1 + c->most / c->spread : 0, which);
+    end(c, &s);
     const char *wrong = tell(c, r, c->check(c->arg, finished), at->n, -1);
     for (long i = 0; i < second->count && !wrong; i++) {
+        if (r->positions++ < c->from) {
+            continue;
+        }
+        announce(c, r->positions - 1, at->n, second->at[i].n);
         finished = kill_at(c, at);
-        step_begin(&s, c->before, c->recovery, c->arg);
+        begin_recovery(c, &s);
         lead(&s, &second->at[i]);
-        step_kill(&s);
-        r->positions++;
+        end(c, &s);
         wrong = tell(c, r, c->check(c->arg, finished), at->n, second->at[i].n);
     }
     return wrong;
@@ -338,9 +386,10 @@ step_all(const struct step_case *c)
     struct plan p = {0}, second = {0};
     struct step s;
     double start = mp_test_now();
+    announce(c, -1, -1, -1);
     begin(c, &s);
     make_plan(&s, c->recovery ? 1 : stride_of(c), 0, &p);
-    step_kill(&s);
+    end(c, &s);
     const char *wrong = c->check(c->arg, true);
     wrong = c->go_on ? NULL : tell(c, &r, wrong, -1, -1);
     if (c->recovery) {
@@ -348,9 +397,13 @@ step_all(const struct step_case *c)
             wrong = kill_twice(c, &r, &p.at[p.count * i / c->spread], i, &second);
         }
     } else {
+        thin(&p, c->most, 0);
         for (long i = 0; i < p.count && !wrong; i++) {
+            if (r.positions++ < c->from) {
+                continue;
+            }
+            announce(c, i, p.at[i].n, -1);
             bool finished = kill_at(c, &p.at[i]);
-            r.positions++;
             wrong = tell(c, &r, c->check(c->arg, finished), p.at[i].n, -1);
         }
     }

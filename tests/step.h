@@ -36,6 +36,13 @@ void step_kill(struct step *s);
 
 /* ---- all victims of an operation ------------------------------------------------------------- */
 
+/* Where a victim is to be killed. */
+struct step_at {
+    long which;  /* number of the position, of step_result's; -1: it is led to its end */
+    long first;  /* instructions of the first victim */
+    long second; /* of the second one; -1: there is none */
+};
+
 struct step_case {
     const char *name;
     void (*set_up)(void *arg);    /* the survivor, before each victim; may be NULL */
@@ -48,10 +55,19 @@ struct step_case {
      * first one left; the first is killed at `spread` positions over its operation.
      */
     void (*recovery)(void *arg);
+    void (*before_recovery)(void *arg); /* NULL: as before */
     int spread;
     int stride; /* 0 and 1: every instruction; n: every n-th */
     bool go_on; /* count what is wrong and go on: a control, which must find something */
     void *arg;
+
+    /* What a frame does around it, all in the survivor and any of them NULL. */
+    void (*begun)(void *arg, pid_t victim);  /* it stands before its operation */
+    void (*stands)(void *arg, pid_t victim); /* it stands where it will be killed */
+    void (*killed)(void *arg);               /* it has been reaped */
+    void (*at)(void *arg, const struct step_at *at);
+    long from; /* positions to leave out: another run had them */
+    long most; /* positions in all, about, spread over the operation; 0: all of them */
 };
 
 struct step_result {

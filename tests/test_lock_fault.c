@@ -1,5 +1,6 @@
 /*
- * test_lock_fault.c: locks whose holders and waiters die.
+ * test_lock_fault.c: locks whose holders and waiters die.  At each single instruction they do so in
+ * torture/torture_lock.c.
  *
  * Times are from the death to the next holder.  What libmp promises is 0.1 s; a busy machine may
  * add as much again before it lets anybody run.
@@ -16,9 +17,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "step.h"
-
-#include "heap/alloc.h"
 #include "sync/lock.h"
 
 #define PROMISE 0.1
@@ -427,183 +425,6 @@ test_waiter_with_interrupted_sleeps_sees_the_death_in_time(void **state)
     mp_assert_ok(mp_lock_release(common->lock));
 }
 
-/* ---- every instruction ---------------------------------------------------------------------------*/
-
-static struct step_waits waits = {.bound = PROMISE + SLACK};
-
-/* Cached what is cached, and once through the calls, so that they are bound. */
-static void
-warm_up(void *arg)
-{
-    mp_lock *spare = mp_lock_new();
-    (void)arg;
-    mp_lock_acquire(spare, 0);
-    mp_lock_release(spare);
-    mp_lock_free(spare);
-}
-
-static void
-do_acquire(void *arg)
-{
-    (void)arg;
-    mp_lock_acquire(common->lock, MP_FOREVER);
-}
-
-static void
-do_both(void *arg)
-{
-    (void)arg;
-    mp_lock_acquire(common->lock, MP_FOREVER);
-    mp_lock_release(common->lock);
-}
-
-static void
-do_both_recursive(void *arg)
-{
-    (void)arg;
-    mp_rlock_acquire(common->rlock, MP_FOREVER);
-    mp_rlock_acquire(common->rlock, MP_FOREVER);
-    mp_rlock_release(common->rlock);
-    mp_rlock_release(common->rlock);
-}
-
-/* The next one gets in, soon; held tells whether the dead one must have held it. */
-static const char *
-next_gets_it(bool held, bool may_be_held)
-{
-    double begin = mp_test_now();
-    int status = mp_lock_acquire(common->lock, 20);
-    step_waited(&waits, mp_test_now() - begin);
-    if (status < 0) {
-        return "the lock is stuck";
-    }
-    if ((held && status == 0) || (!may_be_held && status != 0)) {
-        return held ? "the death is not told" : "a death is told of one who did not hold it";
-    }
-    if (mp_lock_release(common->lock) != 0 || mp_lock_acquire(common->lock, 0) != 0 ||
-        mp_lock_release(common->lock) != 0) {
-        return "the lock is out of order";
-    }
-    return NULL;
-}
-
-static const char *
-check_acquire(void *arg, bool finished)
-{
-    (void)arg;
-    return next_gets_it(finished, true);
-}
-
-static const char *
-check_both(void *arg, bool finished)
-{
-    (void)arg;
-    return next_gets_it(false, !finished);
-}
-
-static const char *
-check_recursive(void *arg, bool finished)
-{
-    (void)arg;
-    double begin = mp_test_now();
-    int status = mp_rlock_acquire(common->rlock, 20);
-    step_waited(&waits, mp_test_now() - begin);
-    if (status < 0 || (finished && status != 0)) {
-        return "the rlock is stuck";
-    }
-    if (mp_rlock_release(common->rlock) != 0 || mp_rlock_locked(common->rlock) != 0) {
-        return "the rlock is out of order";
-    }
-    return NULL;
-}
-
-static void
-expect_case(const char *name, void (*operation)(void *), const char *(*check)(void *, bool))
-{
-    if (!step_possible()) {
-        print_message("no process may lead another one here\n");
-        skip();
-    }
-    struct step_case c = {
-        .name = name, .before = warm_up, .operation = operation, .check = check, .stride = 1};
-    waits.count = waits.long_ones = 0;
-    struct step_result r = step_all(&c);
-    assert_int_equal(r.wrong, 0);
-    assert_true(r.positions > 30);
-    const char *late = step_waits_wrong(&waits);
-    if (late) {
-        fail_msg("%s", late);
-    }
-}
-
-static void
-test_acquire_killed_anywhere_leaves_the_lock_to_others(void **state)
-{
-    (void)state;
-    expect_case("acquire", do_acquire, check_acquire);
-}
-
-static void
-test_release_killed_anywhere_leaves_the_lock_to_others(void **state)
-{
-    (void)state;
-    expect_case("acquire and release", do_both, check_both);
-}
-
-static void
-test_rlock_calls_killed_anywhere_leave_it_to_others(void **state)
-{
-    (void)state;
-    expect_case("rlock", do_both_recursive, check_recursive);
-}
-
-/* The victim finds a dead holder and takes over: one more death, told once to the next. */
-static void
-hold_it_dead(void *arg)
-{
-    (void)arg;
-    pid_t pid = fork();
-    if (pid == 0) {
-        mp_lock_acquire(common->lock, MP_FOREVER);
-        _exit(0);
-    }
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
-    }
-}
-
-static void
-do_take_over(void *arg)
-{
-    (void)arg;
-    mp_lock_acquire(common->lock, 0);
-}
-
-static const char *
-check_take_over(void *arg, bool finished)
-{
-    (void)arg, (void)finished;
-    return next_gets_it(true, true);
-}
-
-/* Reading /proc about the holder is most of it: every 5th instruction. */
-static void
-test_take_over_killed_anywhere_is_done_by_the_next(void **state)
-{
-    (void)state;
-    if (!step_possible()) {
-        skip();
-    }
-    struct step_case c = {.name = "take over",
-                          .set_up = hold_it_dead,
-                          .before = warm_up,
-                          .operation = do_take_over,
-                          .check = check_take_over,
-                          .stride = 5};
-    struct step_result r = step_all(&c);
-    assert_int_equal(r.wrong, 0);
-    assert_true(r.positions > 30);
-}
-
 #define with_locks(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 static const struct CMUnitTest tests[] = {
@@ -618,10 +439,6 @@ static const struct CMUnitTest tests[] = {
     with_locks(test_lock_of_the_dead_is_news_to_one_of_many),
     with_locks(test_waiter_killed_costs_nobody),
     with_locks(test_waiter_with_interrupted_sleeps_sees_the_death_in_time),
-    with_locks(test_acquire_killed_anywhere_leaves_the_lock_to_others),
-    with_locks(test_release_killed_anywhere_leaves_the_lock_to_others),
-    with_locks(test_rlock_calls_killed_anywhere_leave_it_to_others),
-    with_locks(test_take_over_killed_anywhere_is_done_by_the_next),
 };
 
 MP_TEST_MAIN(tests)

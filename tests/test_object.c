@@ -43,6 +43,8 @@ test_obj_each_kind_has_pythons_name(void **state)
         {mp_from((void *)&place), MP_KIND_HANDLE, "pointer"},
         {mp_from_queue((mp_queue *)(void *)&place), MP_KIND_HANDLE, "Queue"},
         {mp_from_rlock((mp_rlock *)(void *)&place), MP_KIND_HANDLE, "RLock"},
+        {mp_from_event((mp_event *)(void *)&place), MP_KIND_HANDLE, "Event"},
+        {mp_from_barrier((mp_barrier *)(void *)&place), MP_KIND_HANDLE, "Barrier"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         assert_int_equal(mp_obj_kind(rows[i].o), rows[i].kind);

@@ -155,6 +155,47 @@ test_values_and_arrays_take_any_value(void **)
     mp_array_free(a);
 }
 
+void
+test_shared_data_of_a_type_are_copied(void **)
+{
+    struct stats {
+        long hits;
+        double sum;
+    };
+    const stats first = {1, 1.5};
+    stats got = {0, 0};
+    mp_rlock *lock = mp_rlock_new();
+    mp_shared_options options = {};
+    options.rlock = lock;
+    mp_value *v = mp_value_new_with(MP_STRUCT(stats), mp_bytes(&first, sizeof first), &options);
+    mp_value *n = mp_context_value(nullptr, 'i', 7, &options);
+    mp_array *a = mp_array_new(MP_STRUCT(stats), 2, nullptr);
+    int *raw = static_cast<int *>(mp_raw_value_new('i', 5));
+    assert_true(lock && v && n && a && raw);
+    assert_ptr_equal(mp_value_get_lock(v), lock);
+    assert_int_equal(*raw, 5);
+    MP_WITH(v) {
+        static_cast<stats *>(mp_value_data(v))->hits++;
+    }
+    assert_int_equal(mp_value_read(v, &got), 0);
+    assert_true(got.hits == 2 && got.sum > 1.4 && got.sum < 1.6);
+    got.hits = 9;
+    assert_int_equal(mp_value_write(v, &got), 0);
+    assert_int_equal(static_cast<stats *>(mp_value_data(v))->hits, 9);
+    MP_WITH(a) {
+        assert_int_equal(mp_array_write(a, -1, &first), 0);
+    }
+    assert_int_equal(mp_array_read(a, 1, &got), 0);
+    assert_int_equal(got.hits, 1);
+    short small = 0;
+    assert_int_equal(mp_value_read(n, &small), MP_EVALUE);
+    mp_free(raw);
+    mp_array_free(a);
+    mp_value_free(n);
+    mp_value_free(v);
+    mp_rlock_free(lock);
+}
+
 } // namespace
 
 int
@@ -168,6 +209,7 @@ main(int argc, char **argv)
         cmocka_unit_test(test_queue_put_takes_any_value),
         cmocka_unit_test(test_connection_send_takes_any_value),
         cmocka_unit_test(test_values_and_arrays_take_any_value),
+        cmocka_unit_test(test_shared_data_of_a_type_are_copied),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
 }

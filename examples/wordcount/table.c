@@ -152,11 +152,14 @@ wc_table_range(const struct wc_table *table, uint64_t first, uint64_t last,
                struct wc_slot *ret_slots)
 {
     size_t mask = slot_count(table) - 1;
-    size_t end = last >> table->shift;
+    size_t start = first >> table->shift, end = last >> table->shift;
     size_t count = 0;
     int at_end = 0;
-    for (size_t at = first >> table->shift;; at = (at + 1) & mask) {
+    for (size_t at = start;; at = (at + 1) & mask) {
         const struct wc_slot *slot = &table->slots[at];
+        if (at_end && at == start) {
+            return count; /* around the whole table */
+        }
         at_end |= at == end;
         if (slot->word == NULL) {
             if (at_end) {

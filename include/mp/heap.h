@@ -46,6 +46,10 @@ MP_API void *mp_aligned_alloc(size_t align, size_t size);
  */
 MP_API int mp_free(void *ptr);
 
+/* The two under the names of Python's multiprocessing.heap. */
+#define mp_heap_malloc(size) mp_malloc(size)
+#define mp_heap_free(ptr)    mp_free(ptr)
+
 /* Whether ptr points into this process's family heap. */
 MP_API bool mp_heap_contains(const void *ptr);
 

@@ -46,6 +46,10 @@ enum mp_handle_type {
     MP_HANDLE_QUEUE,
     MP_HANDLE_LOCK,
     MP_HANDLE_RLOCK,
+    MP_HANDLE_SEMAPHORE, /* of either kind */
+    MP_HANDLE_CONDITION,
+    MP_HANDLE_EVENT,
+    MP_HANDLE_BARRIER,
     MP_HANDLE_VALUE,
     MP_HANDLE_ARRAY,
     MP_HANDLE_CONNECTION /* of one process: travels only as an argument of a new process */
@@ -66,6 +70,10 @@ typedef struct mp_args mp_args;
 typedef struct mp_queue mp_queue;
 typedef struct mp_lock mp_lock;
 typedef struct mp_rlock mp_rlock;
+typedef struct mp_semaphore mp_semaphore;
+typedef struct mp_condition mp_condition;
+typedef struct mp_event mp_event;
+typedef struct mp_barrier mp_barrier;
 typedef struct mp_value mp_value;
 typedef struct mp_array mp_array;
 typedef struct mp_connection mp_connection;
@@ -102,6 +110,10 @@ MP_API mp_obj mp_from_pointer(void *heap_memory);
 MP_API mp_obj mp_from_queue(mp_queue *q);
 MP_API mp_obj mp_from_lock(mp_lock *l);
 MP_API mp_obj mp_from_rlock(mp_rlock *l);
+MP_API mp_obj mp_from_semaphore(mp_semaphore *s);
+MP_API mp_obj mp_from_condition(mp_condition *c);
+MP_API mp_obj mp_from_event(mp_event *e);
+MP_API mp_obj mp_from_barrier(mp_barrier *b);
 MP_API mp_obj mp_from_value(mp_value *v);
 MP_API mp_obj mp_from_array(mp_array *a);
 MP_API mp_obj mp_from_connection(mp_connection *c);
@@ -231,6 +243,10 @@ enum mp_slot_type {
     MP_SLOT_QUEUE,
     MP_SLOT_LOCK,
     MP_SLOT_RLOCK,
+    MP_SLOT_SEMAPHORE,
+    MP_SLOT_CONDITION,
+    MP_SLOT_EVENT,
+    MP_SLOT_BARRIER,
     MP_SLOT_VALUE,
     MP_SLOT_ARRAY,
     MP_SLOT_CONNECTION
@@ -289,6 +305,8 @@ mp__from_char(char c)
         unsigned long long: mp_from_uint, float: mp_from_double, double: mp_from_double,        \
         char *: mp_from_str, const char *: mp_from_str, void *: mp_from_pointer,                \
         mp_queue *: mp_from_queue, mp_lock *: mp_from_lock, mp_rlock *: mp_from_rlock,          \
+        mp_semaphore *: mp_from_semaphore, mp_condition *: mp_from_condition,                   \
+        mp_event *: mp_from_event, mp_barrier *: mp_from_barrier,                               \
         mp_value *: mp_from_value, mp_array *: mp_from_array,                                   \
         mp_connection *: mp_from_connection)(x)
 
@@ -302,6 +320,8 @@ mp__from_char(char c)
         float *: MP_SLOT_FLOAT, double *: MP_SLOT_DOUBLE, const char **: MP_SLOT_STR,           \
         void **: MP_SLOT_POINTER, mp_queue **: MP_SLOT_QUEUE, mp_lock **: MP_SLOT_LOCK,         \
         mp_rlock **: MP_SLOT_RLOCK, mp_value **: MP_SLOT_VALUE, mp_array **: MP_SLOT_ARRAY,     \
+        mp_semaphore **: MP_SLOT_SEMAPHORE, mp_condition **: MP_SLOT_CONDITION,                 \
+        mp_event **: MP_SLOT_EVENT, mp_barrier **: MP_SLOT_BARRIER,                             \
         mp_connection **: MP_SLOT_CONNECTION), (ptr) }
 
 #define mp_list(...)   MP__APPLY(mp_list_of, mp_obj, mp_from, __VA_ARGS__)

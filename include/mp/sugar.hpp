@@ -89,6 +89,30 @@ mp_from(mp_rlock *l)
 }
 
 inline mp_obj
+mp_from(mp_semaphore *s)
+{
+    return mp_from_semaphore(s);
+}
+
+inline mp_obj
+mp_from(mp_condition *c)
+{
+    return mp_from_condition(c);
+}
+
+inline mp_obj
+mp_from(mp_event *e)
+{
+    return mp_from_event(e);
+}
+
+inline mp_obj
+mp_from(mp_barrier *b)
+{
+    return mp_from_barrier(b);
+}
+
+inline mp_obj
 mp_from(mp_value *v)
 {
     return mp_from_value(v);
@@ -188,6 +212,10 @@ MP__SUGAR_SLOT(void *, MP_SLOT_POINTER)
 MP__SUGAR_SLOT(mp_queue *, MP_SLOT_QUEUE)
 MP__SUGAR_SLOT(mp_lock *, MP_SLOT_LOCK)
 MP__SUGAR_SLOT(mp_rlock *, MP_SLOT_RLOCK)
+MP__SUGAR_SLOT(mp_semaphore *, MP_SLOT_SEMAPHORE)
+MP__SUGAR_SLOT(mp_condition *, MP_SLOT_CONDITION)
+MP__SUGAR_SLOT(mp_event *, MP_SLOT_EVENT)
+MP__SUGAR_SLOT(mp_barrier *, MP_SLOT_BARRIER)
 MP__SUGAR_SLOT(mp_value *, MP_SLOT_VALUE)
 MP__SUGAR_SLOT(mp_array *, MP_SLOT_ARRAY)
 MP__SUGAR_SLOT(mp_connection *, MP_SLOT_CONNECTION)
@@ -211,6 +239,8 @@ mp_args_get(const mp_args *args, T *...to)
  * Each calls its namesake of the C header with an mp_obj, which is found when the template is
  * used: by then that header has to be included, before is not necessary.
  */
+struct mp_shared_options;
+struct mp_context;
 template <class T> using mp__sugar_value = std::enable_if_t<!std::is_same_v<T, mp_obj>, int>;
 
 template <class T, mp__sugar_value<T> = 0>
@@ -242,6 +272,28 @@ mp_value_new(int typecode, const T &x)
 }
 
 template <class T, mp__sugar_value<T> = 0>
+inline mp_value *
+mp_value_new_with(int typecode, const T &x, const struct mp_shared_options *options)
+{
+    return mp_value_new_with(typecode, mp_from(x), options);
+}
+
+template <class T, mp__sugar_value<T> = 0>
+inline mp_value *
+mp_context_value(const struct mp_context *ctx, int typecode, const T &x,
+                 const struct mp_shared_options *options)
+{
+    return mp_context_value(ctx, typecode, mp_from(x), options);
+}
+
+template <class T, mp__sugar_value<T> = 0>
+inline void *
+mp_raw_value_new(int typecode, const T &x)
+{
+    return mp_raw_value_new(typecode, mp_from(x));
+}
+
+template <class T, mp__sugar_value<T> = 0>
 inline int
 mp_value_set(mp_value *v, const T &x)
 {
@@ -253,6 +305,41 @@ inline int
 mp_array_set(mp_array *a, std::ptrdiff_t index, const T &x)
 {
     return mp_array_set(a, index, mp_from(x));
+}
+
+/* ---- C data of a type ------------------------------------------------------------------------*/
+
+/* The size comes from the pointer's type, which must be one that may be copied byte by byte. */
+template <class T>
+inline int
+mp_value_read(mp_value *v, T *to)
+{
+    static_assert(std::is_trivially_copyable_v<T>, "shared data are copied byte by byte");
+    return mp_value_read(v, to, sizeof *to);
+}
+
+template <class T>
+inline int
+mp_value_write(mp_value *v, const T *from)
+{
+    static_assert(std::is_trivially_copyable_v<T>, "shared data are copied byte by byte");
+    return mp_value_write(v, from, sizeof *from);
+}
+
+template <class T>
+inline int
+mp_array_read(mp_array *a, std::ptrdiff_t index, T *to)
+{
+    static_assert(std::is_trivially_copyable_v<T>, "shared data are copied byte by byte");
+    return mp_array_read(a, index, to, sizeof *to);
+}
+
+template <class T>
+inline int
+mp_array_write(mp_array *a, std::ptrdiff_t index, const T *from)
+{
+    static_assert(std::is_trivially_copyable_v<T>, "shared data are copied byte by byte");
+    return mp_array_write(a, index, from, sizeof *from);
 }
 
 #endif

@@ -7,19 +7,14 @@
 #include "base/error.h"
 #include "platform/platform.h"
 
-/* Beyond this (146 years) a time-out is for ever; the sum with the clock still fits 63 bits. */
-#define LONGEST_S 4.6e9
-
 int
-mp__deadline_from(double seconds, const char *what, mp__deadline *ret)
+mp__deadline_of_shorter(double seconds, const char *what, mp__deadline *ret)
 {
     if (isnan(seconds)) {
         return mp__error(MP_EVALUE, "%s: the time-out is not a number", what);
     }
     if (seconds <= 0) {
         *ret = MP__TRY;
-    } else if (seconds >= LONGEST_S) {
-        *ret = MP__NEVER;
     } else {
         *ret = mp__plat_now() + (int64_t)(seconds * 1e9) + 1; /* rounded up: never early */
     }

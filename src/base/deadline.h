@@ -18,8 +18,21 @@ typedef int64_t mp__deadline;
 #define MP__MS INT64_C(1000000)
 #define MP__S  INT64_C(1000000000)
 
+/* Beyond this (146 years) a time-out is for ever; the sum with the clock still fits 63 bits. */
+#define MP__LONGEST_S 4.6e9
+
+int mp__deadline_of_shorter(double seconds, const char *what, mp__deadline *ret);
+
 /* From public seconds.  0, or MP_EVALUE with text (of `what`) for NaN. */
-int mp__deadline_from(double seconds, const char *what, mp__deadline *ret);
+static inline int
+mp__deadline_from(double seconds, const char *what, mp__deadline *ret)
+{
+    if (seconds >= MP__LONGEST_S) {
+        *ret = MP__NEVER;
+        return 0;
+    }
+    return mp__deadline_of_shorter(seconds, what, ret);
+}
 
 /* Nanoseconds that are left: 0 when it has passed, INT64_MAX for MP__NEVER. */
 int64_t mp__deadline_left(mp__deadline d);

@@ -75,10 +75,17 @@ offset_of(const void *p)
     return (uint64_t)(uintptr_t)p - fam()->base;
 }
 
+/* By atomic loads: whoever frees a block marks it before it has the lock, see give_back(). */
 static uint64_t
-size_of(const struct block *b)
+info_at(uint64_t offset)
 {
-    return b->info & SIZE_MASK;
+    return atomic_load_explicit((_Atomic uint64_t *)&at(offset)->info, memory_order_relaxed);
+}
+
+static uint64_t
+size_of(uint64_t offset)
+{
+    return info_at(offset) & SIZE_MASK;
 }
 
 static uint64_t
@@ -148,7 +155,7 @@ unlink_block(uint64_t offset)
 {
     struct mp__alloc *a = &fam()->alloc;
     struct block *b = at(offset);
-    unsigned c = class_of(size_of(b));
+    unsigned c = class_of(size_of(offset));
     if (b->back) {
         set(&at(b->back)->next, b->next);
     } else {
@@ -203,7 +210,7 @@ find(uint64_t size)
     /* Nearly full: a block of the request's own class may do. */
     uint64_t offset = a->bin[class_of(size)];
     for (int i = 0; offset && i < 64; i++) {
-        if (size_of(at(offset)) >= size) {
+        if (size_of(offset) >= size) {
             return offset;
         }
         offset = at(offset)->next;
@@ -226,14 +233,14 @@ static uint64_t
 ready_of(uint64_t offset)
 {
     struct block *b = at(offset);
-    uint64_t end = offset + size_of(b);
-    return size_of(b) >= BIG ? at_most(b->ready, end) : end;
+    uint64_t end = offset + size_of(offset);
+    return size_of(offset) >= BIG ? at_most(b->ready, end) : end;
 }
 
 static uint64_t
 dirty_of(uint64_t offset)
 {
-    return size_of(at(offset)) >= BIG ? at(offset)->dirty : 0;
+    return size_of(offset) >= BIG ? at(offset)->dirty : 0;
 }
 
 /* ---- taking a block ------------------------------------------------------------------------- */
@@ -247,7 +254,7 @@ struct cut {
 static struct cut
 plan_cut(uint64_t block, uint64_t need, uint64_t align)
 {
-    struct cut k = {.block = block, .end = block + size_of(at(block)), .ready = ready_of(block)};
+    struct cut k = {.block = block, .end = block + size_of(block), .ready = ready_of(block)};
     k.used = block;
     /* The address is aligned, not the offset: the base may be aligned to a page only. */
     uint64_t payload = fam()->base + block + HEADER;
@@ -339,13 +346,13 @@ apply_free(uint64_t offset, uint64_t b_ready)
 {
     struct mp__alloc *a = &fam()->alloc;
     struct block *b = at(offset);
-    uint64_t start = offset, end = offset + size_of(b), before = b->before;
+    uint64_t start = offset, end = offset + size_of(offset), before = b->before;
     uint64_t ready = b_ready, dirty = 0;
     set(&a->used_bytes, a->used_bytes - (end - offset));
     set(&a->used_blocks, a->used_blocks - 1);
-    if (end < fam()->size && !(at(end)->info & USED)) {
+    if (end < fam()->size && !(info_at(end) & USED)) {
         uint64_t n = end, n_ready = ready_of(n);
-        end += size_of(at(n));
+        end += size_of(n);
         dirty += dirty_of(n);
         if (ready == n) {
             ready = n_ready;
@@ -354,7 +361,7 @@ apply_free(uint64_t offset, uint64_t b_ready)
         }
         unlink_block(n);
     }
-    if (before && !(at(before)->info & USED)) {
+    if (before && !(info_at(before) & USED)) {
         uint64_t p = before, p_ready = ready_of(p);
         dirty += dirty_of(p);
         if (p_ready == start) {
@@ -383,7 +390,7 @@ static void
 trim(uint64_t offset)
 {
     struct block *b = at(offset);
-    uint64_t size = size_of(b), end = offset + size;
+    uint64_t size = size_of(offset), end = offset + size;
     if (size < TRIM || b->ready - offset + b->dirty < TRIM) {
         return;
     }
@@ -520,7 +527,7 @@ live_block(const void *ptr)
     if (offset < fam()->data) {
         return 0;
     }
-    uint64_t info = at(offset)->info, size = info & SIZE_MASK;
+    uint64_t info = info_at(offset), size = info & SIZE_MASK;
     bool ok = (info & FLAGS) == USED && info == info_of(offset, size, USED) && size >= SMALLEST &&
               offset + size <= fam()->size;
     return ok ? offset : 0;
@@ -530,7 +537,7 @@ size_t
 mp__heap_block_size(const void *ptr)
 {
     uint64_t offset = live_block(ptr);
-    return offset ? size_of(at(offset)) - HEADER : 0;
+    return offset ? size_of(offset) - HEADER : 0;
 }
 
 bool
@@ -546,7 +553,7 @@ mp__heap_free_from(_Atomic(void *) *slot, void *seen, void *next)
     uint64_t offset = live_block(seen);
     set((uint64_t *)slot, (uint64_t)(uintptr_t)next);
     if (offset) {
-        offset = apply_free(offset, offset + size_of(at(offset)));
+        offset = apply_free(offset, offset + size_of(offset));
     }
     commit();
     if (offset) {
@@ -569,12 +576,12 @@ give_back(const char *call, void *ptr)
     uint64_t offset = live_block(ptr);
     /* Only one of two that free the same block gets past this: what is expected is a block in use,
        never whatever stands there by now. */
-    uint64_t info = offset ? info_of(offset, size_of(at(offset)), USED) : 0;
+    uint64_t info = offset ? info_of(offset, size_of(offset), USED) : 0;
     if (!offset || !atomic_compare_exchange_strong((_Atomic uint64_t *)&at(offset)->info, &info,
                                                    (info & ~FLAGS) | USED | FREEING)) {
         return not_live(call, ptr);
     }
-    uint64_t size = size_of(at(offset)), ready = offset + size;
+    uint64_t size = size_of(offset), ready = offset + size;
     if (size >= TRIM) {
         /* A big block's pages go back before the lock is taken: the block is still ours. */
         uint64_t from = page_up(offset + sizeof(struct block)), to = page_down(offset + size);
@@ -660,8 +667,8 @@ mp__alloc_check(void)
     struct mp__family *f = fam();
     uint64_t before = 0, used = 0, blocks = 0, free_blocks = 0, listed = 0;
     bool free_before = false;
-    for (uint64_t o = f->data; o < f->size; o += size_of(at(o))) {
-        uint64_t info = at(o)->info, size = info & SIZE_MASK;
+    for (uint64_t o = f->data; o < f->size; o += size_of(o)) {
+        uint64_t info = info_at(o), size = info & SIZE_MASK;
         bool is_used = info & USED;
         if (size < SMALLEST || o + size > f->size || info != info_of(o, size, info & FLAGS)) {
             return "a block's header is damaged";
@@ -684,7 +691,7 @@ mp__alloc_check(void)
             return "the bitmap does not tell which lists are empty";
         }
         for (uint64_t o = f->alloc.bin[c]; o; o = at(o)->next) {
-            if ((at(o)->info & USED) || class_of(size_of(at(o))) != c || at(o)->back != back) {
+            if ((info_at(o) & USED) || class_of(size_of(o)) != c || at(o)->back != back) {
                 return "a list of free blocks is damaged";
             }
             back = o;

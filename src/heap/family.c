@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/fork.h"
 #include "heap/heap.h"
+#include "heap/waits.h"
 #include "platform/platform.h"
 
 /*
@@ -24,13 +25,30 @@
 #define PLACES      48
 #define TRIES       8
 
-#define LARGEST  (UINT64_C(1) << 40)
+/*
+ * ThreadSanitizer ends a program that maps at addresses of its own choice, or much of the rest: a
+ * small heap there, where the system likes it.  Spawned children may find the place taken, so the
+ * start method is fork.
+ */
+#if defined __SANITIZE_THREAD__
+#define ANY_PLACE 1
+#elif defined __has_feature
+#if __has_feature(thread_sanitizer)
+#define ANY_PLACE 1
+#endif
+#endif
+#ifndef ANY_PLACE
+#define ANY_PLACE 0
+#endif
+
+#define LARGEST  (UINT64_C(1) << (ANY_PLACE ? 32 : 40))
 #define SMALLEST (UINT64_C(1) << 26)
 
 _Static_assert(sizeof(void *) == 8, "libmp needs a 64-bit system");
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "libmp needs lock-free 64-bit atomics");
 
 struct mp__family *mp__family;
+struct mp__heap_range mp__heap_range;
 int mp__family_fd = -1;
 
 static _Atomic int joined;
@@ -99,7 +117,7 @@ make_segment(int *ret_fd, void **ret_base, size_t *ret_size)
             }
             continue;
         }
-        void *at = map_somewhere(fd, size);
+        void *at = ANY_PLACE ? MAP_FAILED : map_somewhere(fd, size);
         if (at == MAP_FAILED) {
             /* Places of our own choice are refused (a sanitizer, a small address space): let the
                system choose.  Children by fork have it; spawned ones try the same place. */
@@ -149,6 +167,18 @@ explain_and_exit(void)
     _exit(1);
 }
 
+/* f is the family of this process from now on; NULL: none. */
+static void
+belong_to(struct mp__family *f, int fd)
+{
+    mp__family = f;
+    mp__family_fd = fd;
+    mp__heap_range = (struct mp__heap_range){0, 0};
+    if (f) {
+        mp__heap_range = (struct mp__heap_range){f->base + f->data, f->size - f->data};
+    }
+}
+
 static int
 make_family(void)
 {
@@ -168,16 +198,15 @@ make_family(void)
         f->page = (uint32_t)page;
         f->base = (uint64_t)(uintptr_t)base;
         f->size = size;
-        f->data = head;
+        f->waits = head;
+        f->data = head + (uint64_t)MP__MEMBER_SLOTS * MP__WAITS_BYTES;
         mp__plat_random(&f->key, sizeof f->key);
-        mp__family = f;
-        mp__family_fd = fd;
+        belong_to(f, fd);
         status = mp__alloc_init(f);
         f->magic = MP__FAMILY_MAGIC;
     }
     if (status < 0) {
-        mp__family = NULL;
-        mp__family_fd = -1;
+        belong_to(NULL, -1);
         munmap(base, size);
         if (fd >= 0) {
             close(fd);
@@ -226,8 +255,7 @@ mp__heap_adopt(int fd, uint64_t base, uint64_t size)
         return mp__error(MP_ERUNTIME, "the parent's heap is of another libmp (layout %u, mine %u)",
                          layout, MP__FAMILY_LAYOUT);
     }
-    mp__family = f;
-    mp__family_fd = fd;
+    belong_to(f, fd);
     atomic_store_explicit(&joined, 1, memory_order_release);
     return 0;
 }
@@ -235,9 +263,7 @@ mp__heap_adopt(int fd, uint64_t base, uint64_t size)
 bool
 mp_heap_contains(const void *ptr)
 {
-    uintptr_t p = (uintptr_t)ptr;
-    return mp__family && p >= mp__family->base + mp__family->data &&
-           p < mp__family->base + mp__family->size;
+    return (uintptr_t)ptr - mp__heap_range.first < mp__heap_range.bytes;
 }
 
 int
@@ -252,8 +278,11 @@ mp_heap_stats(mp_heap_info *ret_info)
         return 0;
     }
     ret_info->capacity = f->size - f->data;
-    ret_info->used = f->alloc.used_bytes;
-    ret_info->blocks = f->alloc.used_blocks;
+    /* Others change them under the lock meanwhile: an instant's numbers are all there is to say. */
+    ret_info->used =
+        atomic_load_explicit((_Atomic uint64_t *)&f->alloc.used_bytes, memory_order_relaxed);
+    ret_info->blocks =
+        atomic_load_explicit((_Atomic uint64_t *)&f->alloc.used_blocks, memory_order_relaxed);
     ret_info->committed = mp__plat_shm_committed(mp__family_fd);
     ret_info->processes = mp__member_count();
     return 0;

@@ -2,6 +2,7 @@
  * heap/family.h: the first pages of the family's heap, for the files of this room.
  *
  * Layout    0        struct mp__family: who made it, the allocator's state, the table of members
+ *           waits    who waits for what: a kilobyte for each member's slot (waits.h)
  *           data     blocks of the allocator, to the end of the mapping
  * Writers   magic .. key: the creator, before anyone else can attach.  alloc: the holder of its
  *           lock.  members: see member.c
@@ -20,7 +21,7 @@
 #include "heap/member.h"
 
 #define MP__FAMILY_MAGIC  UINT64_C(0x6c69626d70686561)
-#define MP__FAMILY_LAYOUT 1
+#define MP__FAMILY_LAYOUT 2
 
 /*
  * Set in the environment of a child that spawn starts until it has joined: "PARENT'S PID:SOCKET". A
@@ -45,14 +46,16 @@ struct mp__alloc {
 struct mp__family {
     uint64_t magic;
     uint32_t layout;
-    uint32_t page; /* bytes */
-    uint64_t base; /* address of the mapping, the same in every process */
-    uint64_t size; /* of the mapping, bytes */
-    uint64_t data; /* offset of the first block */
-    uint64_t key;  /* random, in the blocks' check bits */
+    uint32_t page;  /* bytes */
+    uint64_t base;  /* address of the mapping, the same in every process */
+    uint64_t size;  /* of the mapping, bytes */
+    uint64_t waits; /* offset of the members' waits, a whole number of pages */
+    uint64_t data;  /* offset of the first block */
+    uint64_t key;   /* random, in the blocks' check bits */
     struct mp__alloc alloc;
-    _Atomic uint32_t members_high;              /* slots ever used */
-    _Atomic uint64_t members[MP__MEMBER_SLOTS]; /* see member.c */
+    _Atomic uint32_t members_high;                       /* slots ever used */
+    _Atomic uint64_t members[MP__MEMBER_SLOTS];          /* see member.c */
+    _Atomic uint64_t waits_ready[MP__MEMBER_SLOTS / 64]; /* bits: whose waits have pages */
 };
 
 /* The family this process is a member of, NULL before mp__heap_join(). */

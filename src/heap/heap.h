@@ -20,8 +20,13 @@
 enum mp__tag {
     MP__TAG_LOCK = 0x4b434f4c, /* "LOCK" */
     MP__TAG_RLOCK = 0x4b434c52,
+    MP__TAG_SEMAPHORE = 0x414d4553,
+    MP__TAG_CONDITION = 0x444e4f43,
+    MP__TAG_EVENT = 0x544e5645,
+    MP__TAG_BARRIER = 0x52524142,
     MP__TAG_VALUE = 0x554c4156,
     MP__TAG_ARRAY = 0x59415241,
+    MP__TAG_RAW = 0x57415252,
     MP__TAG_QUEUE = 0x55455551,
     MP__TAG_POOL = 0x4c4f4f50
 };
@@ -64,10 +69,33 @@ int mp__shared_free(void *object, enum mp__tag tag, const char *call);
  */
 int mp__shared_claim(void *object, enum mp__tag tag, const char *call);
 
-/* Whether object is a live one: in the heap, aligned, with this tag. */
-bool mp__shared_live(const void *object, enum mp__tag tag);
+/* Where this process's family has its blocks; nowhere until it has joined one. */
+extern struct mp__heap_range {
+    uintptr_t first;
+    size_t bytes;
+} mp__heap_range;
 
-/* 0, or MP_EVALUE with the text "call: not a live noun (...)". */
-int mp__shared_check(const void *object, enum mp__tag tag, const char *call);
+/* Whether object is a live one: in the heap, aligned, with this tag. */
+static inline bool
+mp__shared_live(const void *object, enum mp__tag tag)
+{
+    /* Embedded objects (a value's lock) are aligned to 16 only. */
+    uintptr_t p = (uintptr_t)object;
+    const mp__head *h = object;
+    return p - mp__heap_range.first < mp__heap_range.bytes && p % 16 == 0 &&
+           atomic_load_explicit(&h->tag, memory_order_relaxed) == (uint32_t)tag;
+}
+
+/* MP_EVALUE with the text "call: not a live noun (...)". */
+int mp__shared_not_live(const void *object, enum mp__tag tag, const char *call);
+
+/* 0, or that.  On the way of every lock and unlock, so without a call when all is well. */
+static inline int
+mp__shared_check(const void *object, enum mp__tag tag, const char *call)
+{
+    return __builtin_expect(mp__shared_live(object, tag), 1)
+               ? 0
+               : mp__shared_not_live(object, tag, call);
+}
 
 #endif

@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 #include "base/hot_tls.h"
+#include "base/recovery.h"
 #include "heap/owned.h"
 #include "platform/platform.h"
 
@@ -19,19 +20,27 @@ static MP__HOT_TLS struct {
     int depth;
 } held;
 
+static void
+hint(_Atomic uint64_t *word)
+{
+    if (MP__RECOVERS) {
+        mp__plat_dying_hint(word);
+    }
+}
+
 /* The innermost lock this thread holds is what the kernel shall look at when the thread dies. */
 static void
 hint_innermost(void)
 {
     int n = held.depth;
-    mp__plat_dying_hint(n > 0 && n <= DEEPEST ? &held.lock[n - 1]->word : NULL);
+    hint(n > 0 && n <= DEEPEST ? &held.lock[n - 1]->word : NULL);
 }
 
 int
 mp__ilock_acquire(mp__ilock *l, mp__deadline until)
 {
     uint64_t mine = mp__owned_by_me();
-    mp__plat_dying_hint(&l->word);
+    hint(&l->word);
     int status = mp__owned_acquire(&l->word, mine, until); /* heap.ilock.acquire */
     if (status < 0) {
         hint_innermost();

@@ -12,6 +12,9 @@
  *           changes.  Only the program's order matters, so compiler fences are enough: a process
  *           dies between two instructions, and its stores have reached memory before anyone learns
  *           of its death.
+ *
+ * The words change by relaxed atomic stores, because some are looked at without the lock (a block's
+ * header by whoever frees it).
  */
 #ifndef MP_HEAP_JOURNAL_H
 #define MP_HEAP_JOURNAL_H
@@ -35,11 +38,11 @@ mp__journal_set(struct mp__journal *j, uint64_t *word, uint64_t value)
 {
     uint64_t n = atomic_load_explicit(&j->count, memory_order_relaxed);
     j->entry[n].word = word;
-    j->entry[n].old = *word;
+    j->entry[n].old = atomic_load_explicit((_Atomic uint64_t *)word, memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst);
     atomic_store_explicit(&j->count, n + 1, memory_order_release);
     atomic_signal_fence(memory_order_seq_cst);
-    *(volatile uint64_t *)word = value;
+    atomic_store_explicit((_Atomic uint64_t *)word, value, memory_order_relaxed);
 }
 
 static inline void
@@ -55,7 +58,8 @@ mp__journal_rollback(struct mp__journal *j)
     uint64_t n = atomic_load_explicit(&j->count, memory_order_acquire);
     while (n > 0) {
         n--;
-        *(volatile uint64_t *)j->entry[n].word = j->entry[n].old;
+        atomic_store_explicit((_Atomic uint64_t *)j->entry[n].word, j->entry[n].old,
+                              memory_order_relaxed);
     }
     mp__journal_commit(j);
 }

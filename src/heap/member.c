@@ -16,8 +16,10 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/recovery.h"
 #include "heap/family.h"
 #include "heap/heap.h"
+#include "heap/owned.h"
 #include "platform/platform.h"
 
 #define PID_BITS   24
@@ -34,6 +36,10 @@ _Static_assert(1 << SLOT_BITS == MP__MEMBER_SLOTS, "an identity holds a slot num
 #define ANONYMOUS ((mp__ident)(MP__MEMBER_SLOTS - 1))
 
 static _Atomic mp__ident self; /* 0: not claimed yet */
+
+#if defined MP_TESTING
+bool mp__no_recovery;
+#endif
 
 static uint64_t
 word_of(uint32_t generation, pid_t pid, uint32_t start)
@@ -133,7 +139,7 @@ mp__self(void)
 bool
 mp__member_dead(mp__ident who)
 {
-    if (who == ANONYMOUS) {
+    if (who == ANONYMOUS || !MP__RECOVERS) {
         return false;
     }
     uint32_t i = who & (MP__MEMBER_SLOTS - 1);
@@ -142,6 +148,22 @@ mp__member_dead(mp__ident who)
         return true;
     }
     return ended(word, i);
+}
+
+bool
+mp__member_is_known(mp__ident who)
+{
+    return who != ANONYMOUS;
+}
+
+mp__ident
+mp__member_in(uint32_t i)
+{
+    uint64_t word = atomic_load(&mp__family->members[i]);
+    if (pid_of(word) == 0 || ended(word, i)) {
+        return 0;
+    }
+    return (mp__ident)(generation_of(word) << SLOT_BITS | i);
 }
 
 pid_t
@@ -193,5 +215,6 @@ void
 mp__member_forked(void)
 {
     atomic_store(&self, 0);
+    mp__owned_mine = 0; /* the other threads are not in the child */
     mp__plat_forget_thread();
 }

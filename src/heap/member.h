@@ -22,6 +22,12 @@ mp__ident mp__self(void);
 /* Whether the member's process has ended.  A system call or a few: only for slow paths. */
 bool mp__member_dead(mp__ident who);
 
+/* Whether the identity is one of its own: a process that found the table full has a common one. */
+bool mp__member_is_known(mp__ident who);
+
+/* Who is in slot number i of the table and lives; 0: nobody. */
+mp__ident mp__member_in(uint32_t i);
+
 /* The member's pid, 0 when its slot has been freed. */
 pid_t mp__member_pid(mp__ident who);
 

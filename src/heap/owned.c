@@ -2,13 +2,25 @@
 #include "heap/owned.h"
 
 #include "base/error.h"
+#include "base/recovery.h"
+#include "heap/waits.h"
 
-#define SPINS       100
+#define SPINS       100 /* pauses, and between two looks: */
+#define MOST_PAUSES 16
 #define FIRST_SLICE (2 * MP__MS)
 #define LAST_SLICE  (50 * MP__MS)
 
 /* How long an owner that was seen alive is not asked about again by tries. */
 #define ALIVE_FOR (10 * MP__MS)
+
+MP__HOT_TLS uint64_t mp__owned_mine;
+
+uint64_t
+mp__owned_learn_mine(void)
+{
+    mp__owned_mine = (uint64_t)mp__self() << 32 | (mp__plat_tid() & MP__PLAT_TID);
+    return mp__owned_mine;
+}
 
 static _Atomic uint32_t *
 low_half(_Atomic uint64_t *word)
@@ -49,7 +61,7 @@ dead_owner_by_try(uint64_t seen)
 static bool
 spin(_Atomic uint64_t *word, uint64_t mine)
 {
-    for (int i = 0; i < SPINS; i++) {
+    for (int done = 0, pauses = 1; done < SPINS; done += pauses) {
         uint64_t seen = atomic_load_explicit(word, memory_order_relaxed);
         if (seen == 0 && take(word, &seen, mine)) {
             return true;
@@ -57,17 +69,20 @@ spin(_Atomic uint64_t *word, uint64_t mine)
         if (seen & MP__PLAT_WAITERS) {
             return false; /* others sleep already: the owner will not be quick */
         }
-        mp__plat_pause();
+        /* Each look takes the word's cache line from the owner, who needs it to let go. */
+        pauses = pauses < MOST_PAUSES ? pauses * 2 : MOST_PAUSES;
+        for (int i = 0; i < pauses; i++) {
+            mp__plat_pause();
+        }
     }
     return false;
 }
 
-int
-mp__owned_acquire_slow(_Atomic uint64_t *word, uint64_t mine, mp__deadline until)
+/* The rest, in sleeps; *slept becomes true just before the first. */
+static int
+acquire_asleep(_Atomic uint64_t *word, uint64_t mine, mp__deadline until, const void *object,
+               bool *slept)
 {
-    if (until != MP__TRY && spin(word, mine)) {
-        return 0;
-    }
     int64_t slice = FIRST_SLICE, look = mp__plat_now() + slice;
     for (;;) {
         uint64_t seen = atomic_load_explicit(word, memory_order_relaxed);
@@ -84,6 +99,12 @@ mp__owned_acquire_slow(_Atomic uint64_t *word, uint64_t mine, mp__deadline until
             if (dead_owner_by_try(seen) && take(word, &seen, mine | MP__PLAT_WAITERS)) {
                 return MP_OWNER_DIED;
             }
+            /* A release may have woken us, and another taken the word without the bit: who sleeps
+               beside us is woken by the next release only if the bit is there. */
+            if (until != MP__TRY && !(seen & MP__PLAT_WAITERS) &&
+                !atomic_compare_exchange_strong(word, &seen, seen | MP__PLAT_WAITERS)) {
+                continue;
+            }
             return MP_ETIMEOUT;
         }
         if (!(seen & MP__PLAT_WAITERS)) {
@@ -92,7 +113,11 @@ mp__owned_acquire_slow(_Atomic uint64_t *word, uint64_t mine, mp__deadline until
             }
             seen |= MP__PLAT_WAITERS;
         }
-        mp__plat_wait(low_half(word), (uint32_t)seen, left < slice ? left : slice);
+        if (object && !*slept) {
+            mp__waiting(object);
+            *slept = true;
+        }
+        mp__plat_wait(low_half(word), (uint32_t)seen, mp__slice_of(left, slice));
         /* By the clock, not by what the wait says: signals may end every single one early. */
         if (mp__plat_now() >= look) {
             if (atomic_load_explicit(word, memory_order_relaxed) == seen &&
@@ -104,6 +129,21 @@ mp__owned_acquire_slow(_Atomic uint64_t *word, uint64_t mine, mp__deadline until
             look = mp__plat_now() + slice;
         }
     }
+}
+
+int
+mp__owned_acquire_slow(_Atomic uint64_t *word, uint64_t mine, mp__deadline until,
+                       const void *object)
+{
+    if (until != MP__TRY && spin(word, mine)) {
+        return 0;
+    }
+    bool slept = false;
+    int status = acquire_asleep(word, mine, until, object, &slept);
+    if (slept) {
+        mp__waiting_done();
+    }
+    return status;
 }
 
 void

@@ -16,17 +16,24 @@
 #define MP_HEAP_OWNED_H
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/deadline.h"
+#include "base/hot_tls.h"
 #include "heap/member.h"
 #include "platform/platform.h"
+
+/* mp__owned_by_me() once it was asked for; 0 before, and in the child of a fork. */
+extern MP__HOT_TLS uint64_t mp__owned_mine;
+uint64_t mp__owned_learn_mine(void);
 
 /* What this thread writes into a word that it owns. */
 static inline uint64_t
 mp__owned_by_me(void)
 {
-    return (uint64_t)mp__self() << 32 | (mp__plat_tid() & MP__PLAT_TID);
+    uint64_t mine = mp__owned_mine;
+    return __builtin_expect(mine != 0, 1) ? mine : mp__owned_learn_mine();
 }
 
 static inline mp__ident
@@ -35,12 +42,16 @@ mp__owned_owner(uint64_t word)
     return (mp__ident)(word >> 32);
 }
 
-int mp__owned_acquire_slow(_Atomic uint64_t *word, uint64_t mine, mp__deadline until);
+int mp__owned_acquire_slow(_Atomic uint64_t *word, uint64_t mine, mp__deadline until,
+                           const void *object);
 void mp__owned_wake(_Atomic uint64_t *word);
 
-/* 0; MP_OWNER_DIED; MP_ETIMEOUT (without text). */
+/*
+ * 0; MP_OWNER_DIED; MP_ETIMEOUT (without text).  object: what a diagnostic says that this thread
+ * waits for (waits.h); NULL for locks of the library's own.
+ */
 static inline int
-mp__owned_acquire(_Atomic uint64_t *word, uint64_t mine, mp__deadline until)
+mp__owned_acquire_for(_Atomic uint64_t *word, uint64_t mine, mp__deadline until, const void *object)
 {
     uint64_t seen = 0;
     if (__builtin_expect(atomic_compare_exchange_strong_explicit(
@@ -48,7 +59,13 @@ mp__owned_acquire(_Atomic uint64_t *word, uint64_t mine, mp__deadline until)
                          1)) {
         return 0;
     }
-    return mp__owned_acquire_slow(word, mine, until);
+    return mp__owned_acquire_slow(word, mine, until, object);
+}
+
+static inline int
+mp__owned_acquire(_Atomic uint64_t *word, uint64_t mine, mp__deadline until)
+{
+    return mp__owned_acquire_for(word, mine, until, NULL);
 }
 
 /* What the word was: 0 when nobody owned it. */

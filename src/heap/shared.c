@@ -15,10 +15,20 @@ noun(enum mp__tag tag)
         return "lock";
     case MP__TAG_RLOCK:
         return "rlock";
+    case MP__TAG_SEMAPHORE:
+        return "semaphore";
+    case MP__TAG_CONDITION:
+        return "condition";
+    case MP__TAG_EVENT:
+        return "event";
+    case MP__TAG_BARRIER:
+        return "barrier";
     case MP__TAG_VALUE:
         return "value";
     case MP__TAG_ARRAY:
         return "array";
+    case MP__TAG_RAW:
+        return "raw object";
     case MP__TAG_QUEUE:
         return "queue";
     case MP__TAG_POOL:
@@ -38,23 +48,9 @@ mp__shared_new(size_t size, enum mp__tag tag)
     return h;
 }
 
-bool
-mp__shared_live(const void *object, enum mp__tag tag)
-{
-    /* Embedded objects (a value's lock) are aligned to 16 only. */
-    if (!mp_heap_contains(object) || (uintptr_t)object % 16) {
-        return false;
-    }
-    const mp__head *h = object;
-    return atomic_load_explicit(&h->tag, memory_order_relaxed) == (uint32_t)tag;
-}
-
 int
-mp__shared_check(const void *object, enum mp__tag tag, const char *call)
+mp__shared_not_live(const void *object, enum mp__tag tag, const char *call)
 {
-    if (__builtin_expect(mp__shared_live(object, tag), 1)) {
-        return 0;
-    }
     return mp__error(MP_EVALUE, "%s: not a live %s (%s)", call, noun(tag),
                      !object                    ? "NULL"
                      : mp_heap_contains(object) ? "freed, or something else"

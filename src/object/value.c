@@ -295,6 +295,30 @@ mp_from_rlock(mp_rlock *l)
 }
 
 mp_obj
+mp_from_semaphore(mp_semaphore *s)
+{
+    return handle(MP_HANDLE_SEMAPHORE, s);
+}
+
+mp_obj
+mp_from_condition(mp_condition *c)
+{
+    return handle(MP_HANDLE_CONDITION, c);
+}
+
+mp_obj
+mp_from_event(mp_event *e)
+{
+    return handle(MP_HANDLE_EVENT, e);
+}
+
+mp_obj
+mp_from_barrier(mp_barrier *b)
+{
+    return handle(MP_HANDLE_BARRIER, b);
+}
+
+mp_obj
 mp_from_value(mp_value *v)
 {
     return handle(MP_HANDLE_VALUE, v);
@@ -332,6 +356,14 @@ handle_name(uint32_t type)
         return "Lock";
     case MP_HANDLE_RLOCK:
         return "RLock";
+    case MP_HANDLE_SEMAPHORE:
+        return "Semaphore";
+    case MP_HANDLE_CONDITION:
+        return "Condition";
+    case MP_HANDLE_EVENT:
+        return "Event";
+    case MP_HANDLE_BARRIER:
+        return "Barrier";
     case MP_HANDLE_VALUE:
         return "Value";
     case MP_HANDLE_ARRAY:

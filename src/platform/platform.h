@@ -73,6 +73,9 @@ void mp__plat_forget_thread(void);
 /* The thread's number, unique in the system (linux/) or in the process (posix/); not 0. */
 uint32_t mp__plat_tid(void);
 
+/* Whether this is the process's first thread; in the child of a fork, the one that forked. */
+bool mp__plat_first_thread(void);
+
 /* When the process started, in units of the system, cut to 32 bits; 0 when that cannot be told. */
 uint32_t mp__plat_start_time(pid_t pid);
 

@@ -29,9 +29,9 @@
 
 #include <mp/pool.h>
 
+#include "heap/funcref.h"
 #include "heap/heap.h"
 #include "heap/member.h"
-#include "process/funcref.h"
 #include "sync/park.h"
 
 enum mp__team_state { MP__TEAM_OPEN, MP__TEAM_CLOSED, MP__TEAM_TERMINATED };

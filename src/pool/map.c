@@ -135,7 +135,7 @@ wait_a_while(struct mp__team *team, struct mp__job *job)
         mp__park(&team->done_event, seen, MP__NEVER);
     }
     if (atomic_load(&team->done_event) == seen) {
-        mp__park_unregister(&team->done_waiters);
+        mp__park_leave(&team->done_waiters, &team->done_event, seen);
     }
 }
 
@@ -176,7 +176,7 @@ wait_for_rows(mp_pool *pool, struct mp__team *team, struct mp__job *job)
                 mp__park(&team->done_event, seen, MP__NEVER);
             }
             if (atomic_load(&team->done_event) == seen) {
-                mp__park_unregister(&team->done_waiters);
+                mp__park_leave(&team->done_waiters, &team->done_event, seen);
                 mp__pool_tend(pool); /* clears the row of a worker that died */
             }
         }

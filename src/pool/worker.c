@@ -239,7 +239,7 @@ mp__pool_worker(const mp_args *args)
             mp__park(&team->work_event, seen, MP__NEVER);
         }
         if (atomic_load(&team->work_event) == seen) {
-            mp__park_unregister(&team->work_waiters);
+            mp__park_leave(&team->work_waiters, &team->work_event, seen);
             if (mp__member_dead(team->owner)) {
                 return 0; /* nobody will ever ask again */
             }

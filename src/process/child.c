@@ -18,6 +18,7 @@
 
 #include "base/error.h"
 #include "base/handle.h"
+#include "base/name.h"
 #include "heap/family.h"
 #include "heap/member.h"
 #include "object/object.h"
@@ -176,6 +177,7 @@ mp__child_main(mp_process *p, const struct mp__birth *birth)
     born = *birth;
     parent_told = false; /* a child of a child: what was told was its parent's */
     self = p;
+    mp__name_set(p->name);
     p->owner = p->pid = getpid();
     p->state = MP__STARTED;
     mp__args_exit_hook = exit_for_args;

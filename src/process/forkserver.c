@@ -30,9 +30,9 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "heap/funcref.h"
 #include "heap/member.h"
 #include "platform/platform.h"
-#include "process/funcref.h"
 #include "process/launch.h"
 
 /* So many spares wait: one is taken while the other's successor is forked. */

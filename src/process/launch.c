@@ -12,10 +12,10 @@
 #include "base/error.h"
 #include "base/handle.h"
 #include "connection/connection.h"
+#include "heap/funcref.h"
 #include "heap/heap.h"
 #include "object/object.h"
 #include "platform/platform.h"
-#include "process/funcref.h"
 #include "sync/handles.h"
 
 #define BLOCK_MAGIC UINT32_C(0x6c6d7062)

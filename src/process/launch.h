@@ -11,7 +11,7 @@
 
 #include <stdint.h>
 
-#include "process/funcref.h"
+#include "heap/funcref.h"
 #include "process/process.h"
 
 /* Descriptors that one hello carries at most; the kernel's limit for one message is 253. */

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/handle.h"
+#include "base/name.h"
 #include "heap/heap.h"
 #include "platform/platform.h"
 
@@ -393,6 +394,9 @@ mp_process_set_name(mp_process *p, const char *name)
     }
     p->name = copy;
     p->name_is_ours = true;
+    if (p == mp__process_self()) {
+        mp__name_set(copy);
+    }
     return 0;
 }
 

@@ -8,7 +8,6 @@
  * popen_*.c      one start method each, behind struct mp__popen
  * forkserver.c   the server's side
  * context.c      start methods and contexts
- * funcref.c      functions between processes
  */
 #ifndef MP_PROCESS_PROCESS_H
 #define MP_PROCESS_PROCESS_H

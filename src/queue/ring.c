@@ -92,6 +92,9 @@ segment_bytes(uint64_t units, uint64_t need)
 static void
 recover_put(struct mp__ring *r)
 {
+    /* Frees nothing.  But what one who died while he recovered had not committed is taken back, so
+       that next_seg is not NULL for the moment only. */
+    mp__heap_free_from(&r->next_seg, NULL, NULL);
     uint64_t tail = atomic_load_explicit(&r->tail, memory_order_relaxed);
     struct mp__segment *next = segment(&r->next_seg), *s = segment(&r->tail_seg);
     /* Ask the old segment: the new one may have died before its range was written. */
@@ -298,9 +301,7 @@ wait_for_room(struct mp__ring *r, mp__deadline until)
     if (atomic_load_explicit(&r->head, memory_order_seq_cst) == head) {
         late = mp__park(&r->put_event, seen, until);
     }
-    if (atomic_load_explicit(&r->put_event, memory_order_relaxed) == seen) {
-        mp__park_unregister(&r->put_waiters); /* nobody claimed it */
-    }
+    mp__park_leave(&r->put_waiters, &r->put_event, seen);
     return late;
 }
 
@@ -453,9 +454,7 @@ wait_for_message(struct mp__ring *r, uint64_t unit, const struct mp__segment *s,
         }
         late = mp__park(&r->get_event, seen, until);
     }
-    if (atomic_load_explicit(&r->get_event, memory_order_relaxed) == seen) {
-        mp__park_unregister(&r->get_waiters); /* nobody claimed it */
-    }
+    mp__park_leave(&r->get_waiters, &r->get_event, seen);
     return late;
 }
 

@@ -17,9 +17,18 @@
 #include "base/error.h"
 #include "object/object.h"
 
+bool
+mp__typecode_is_struct(int typecode)
+{
+    return typecode > MP__STRUCT && typecode < MP__STRUCT + MP__STRUCT_LIMIT;
+}
+
 size_t
 mp__typecode_size(int typecode, const char *call)
 {
+    if (mp__typecode_is_struct(typecode)) {
+        return (size_t)(typecode - MP__STRUCT);
+    }
     switch (typecode) {
     case MP_TYPE_CHAR:
     case MP_TYPE_INT8:
@@ -52,6 +61,43 @@ mp__typecode_size(int typecode, const char *call)
         mp__error(MP_ETYPE, "%s: bad type code %d", call, typecode);
     }
     return 0;
+}
+
+const char *
+mp__typecode_name(int typecode)
+{
+    switch (typecode) {
+    case MP_TYPE_CHAR:
+        return "c_char";
+    case MP_TYPE_WCHAR:
+        return "c_wchar";
+    case MP_TYPE_INT8:
+        return "c_byte";
+    case MP_TYPE_UINT8:
+        return "c_ubyte";
+    case MP_TYPE_SHORT:
+        return "c_short";
+    case MP_TYPE_USHORT:
+        return "c_ushort";
+    case MP_TYPE_INT:
+        return "c_int";
+    case MP_TYPE_UINT:
+        return "c_uint";
+    case MP_TYPE_LONG:
+        return "c_long";
+    case MP_TYPE_ULONG:
+        return "c_ulong";
+    case MP_TYPE_LLONG: /* ctypes has one class for both where they are alike */
+        return sizeof(long) == sizeof(long long) ? "c_long" : "c_longlong";
+    case MP_TYPE_ULLONG:
+        return sizeof(long) == sizeof(long long) ? "c_ulong" : "c_ulonglong";
+    case MP_TYPE_FLOAT:
+        return "c_float";
+    case MP_TYPE_DOUBLE:
+        return "c_double";
+    default:
+        return "struct";
+    }
 }
 
 /* ---- from an object ---------------------------------------------------------------------------*/
@@ -287,5 +333,30 @@ mp__element_load(const void *shared, size_t size, mp__element *to)
         eight = atomic_load_explicit((const _Atomic uint64_t *)shared, memory_order_relaxed);
         memcpy(to, &eight, 8);
         break;
+    }
+}
+
+void
+mp__elements_store(void *shared, size_t size, const void *from, size_t count)
+{
+    unsigned char *to = shared;
+    const unsigned char *p = from;
+    mp__element e;
+    /* Whole words, wherever elements begin and end with them. */
+    while (size < 8 && count > 0 && ((uintptr_t)to % 8 || count < 8 / size)) {
+        memcpy(&e, p, size);
+        mp__element_store(to, size, &e);
+        to += size;
+        p += size;
+        count--;
+    }
+    size_t words = count * size / 8;
+    for (size_t i = 0; i < words; i++) {
+        uint64_t word;
+        memcpy(&word, p + i * 8, 8);
+        atomic_store_explicit((_Atomic uint64_t *)(void *)to + i, word, memory_order_relaxed);
+    }
+    if (size < 8 && count % (8 / size)) {
+        mp__elements_store(to + words * 8, size, p + words * 8, count % (8 / size));
     }
 }

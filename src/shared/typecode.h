@@ -5,6 +5,7 @@
 #ifndef MP_SHARED_TYPECODE_H
 #define MP_SHARED_TYPECODE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <wchar.h>
 
@@ -29,10 +30,16 @@ typedef union mp__element {
 } mp__element;
 
 /*
- * Bytes of an element: 1, 2, 4 or 8, and its alignment too.  0 with MP_ETYPE and text for `call`:
- * no such code.
+ * Bytes of an element: of a number 1, 2, 4 or 8, and that is its alignment too; of a struct as the
+ * code says.  0 with MP_ETYPE and text for `call`: no such code.
  */
 size_t mp__typecode_size(int typecode, const char *call);
+
+/* Whether it is the code of a struct, MP_STRUCT(); nothing of the following is for those. */
+bool mp__typecode_is_struct(int typecode);
+
+/* The name of ctypes' class. */
+const char *mp__typecode_name(int typecode);
 
 /*
  * The element that x, which stays the caller's, stands for; integers wrap.
@@ -52,5 +59,8 @@ int mp__element_to(int typecode, const mp__element *element, mp_obj *ret, const 
  */
 void mp__element_store(void *shared, size_t size, const mp__element *from);
 void mp__element_load(const void *shared, size_t size, mp__element *to);
+
+/* Numbers in a row, each of them so stored. */
+void mp__elements_store(void *shared, size_t size, const void *from, size_t count);
 
 #endif

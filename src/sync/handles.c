@@ -26,6 +26,14 @@ mp__family_check(void *ctx, enum mp_handle_type type, void *address)
         return mp__shared_check(address, MP__TAG_LOCK, "handle");
     case MP_HANDLE_RLOCK:
         return mp__shared_check(address, MP__TAG_RLOCK, "handle");
+    case MP_HANDLE_SEMAPHORE:
+        return mp__shared_check(address, MP__TAG_SEMAPHORE, "handle");
+    case MP_HANDLE_CONDITION:
+        return mp__shared_check(address, MP__TAG_CONDITION, "handle");
+    case MP_HANDLE_EVENT:
+        return mp__shared_check(address, MP__TAG_EVENT, "handle");
+    case MP_HANDLE_BARRIER:
+        return mp__shared_check(address, MP__TAG_BARRIER, "handle");
     case MP_HANDLE_VALUE:
         return mp__shared_check(address, MP__TAG_VALUE, "handle");
     case MP_HANDLE_ARRAY:

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "heap/owned.h"
+#include "sync/handover.h"
 
 mp_lock *
 mp_lock_new(void)
@@ -24,7 +25,7 @@ mp_lock_acquire(mp_lock *lock, double timeout)
     if (status < 0 || (status = mp__deadline_from(timeout, "mp_lock_acquire", &until)) < 0) {
         return status;
     }
-    status = mp__owned_acquire(&lock->word, mp__owned_by_me(), until);
+    status = mp__owned_acquire_for(&lock->word, mp__owned_by_me(), until, lock);
     return status < 0 ? mp__error(status, "mp_lock_acquire: the lock is held by process %d",
                                   (int)mp__member_pid(mp__owned_owner(lock->word)))
                       : status;
@@ -34,8 +35,13 @@ int
 mp_lock_release(mp_lock *lock)
 {
     int status = mp__shared_check(lock, MP__TAG_LOCK, "mp_lock_release");
-    if (status == 0 && mp__owned_release(&lock->word) == 0) {
-        status = mp__error(MP_EVALUE, "mp_lock_release: the lock is free already");
+    if (status == 0) {
+        uint64_t was = mp__owned_release(&lock->word);
+        if (was & MP__PLAT_WAITERS) {
+            mp__handover_now();
+        } else if (was == 0) {
+            status = mp__error(MP_EVALUE, "mp_lock_release: the lock is free already");
+        }
     }
     return status;
 }

@@ -21,6 +21,17 @@
 /* Tests of a condition before the first sleep, about 3 us. */
 #define MP__SPINS 100
 
+/* The low half of a word, to sleep on while the high half changes. */
+static inline _Atomic uint32_t *
+mp__park_half(_Atomic uint64_t *word)
+{
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    return (_Atomic uint32_t *)word + 1;
+#else
+    return (_Atomic uint32_t *)word;
+#endif
+}
+
 /*
  * Sleep while *word == seen, at most a slice and not beyond the deadline.
  * True when the deadline has passed, and only then.
@@ -32,12 +43,24 @@ bool mp__park(_Atomic uint32_t *word, uint32_t seen, mp__deadline until);
  * tests its condition once more, and sleeps; a waker takes one registration off per wake-up; a
  * waiter that leaves by itself takes one off if there is any.  A waiter killed in its sleep leaves
  * one registration behind, which the next waker uses up with one call for nothing: it heals itself.
+ *
+ * Always    registrations and wake-ups that are due are never fewer than those asleep on an
+ *           unchanged word: without deaths no sleeper needs its slice.  tests/model/park.pml
  */
 static inline void
 mp__park_register(_Atomic uint32_t *waiters)
 {
     atomic_fetch_add_explicit(waiters, 1, memory_order_seq_cst);
 }
+
+/*
+ * A waiter that registered goes on: if *word still is `seen` nobody has claimed its registration, and
+ * it takes one off.  What it took off may be another's, when its own was claimed in just this
+ * moment; then it owes that one a wake-up, and pays.
+ */
+void mp__park_leave(_Atomic uint32_t *waiters, _Atomic uint32_t *word, uint32_t seen);
+
+/* Take one off, if there is any; whoever did owes a change of the word and a wake-up. */
 bool mp__park_unregister(_Atomic uint32_t *waiters);
 
 /*

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "heap/owned.h"
+#include "sync/handover.h"
 
 void
 mp__rlock_init(mp_rlock *l)
@@ -44,7 +45,7 @@ mp_rlock_acquire(mp_rlock *lock, double timeout)
         lock->depth++;
         return 0;
     }
-    status = mp__owned_acquire(&lock->word, mp__owned_by_me(), until);
+    status = mp__owned_acquire_for(&lock->word, mp__owned_by_me(), until, lock);
     if (status < 0) {
         return mp__error(status, "mp_rlock_acquire: the lock is held by process %d",
                          (int)mp__member_pid(mp__owned_owner(lock->word)));
@@ -63,8 +64,8 @@ mp_rlock_release(mp_rlock *lock)
     if (!is_mine(lock)) {
         return mp__error(MP_ESTATE, "mp_rlock_release: this thread does not hold the lock");
     }
-    if (--lock->depth == 0) {
-        mp__owned_release(&lock->word);
+    if (--lock->depth == 0 && (mp__owned_release(&lock->word) & MP__PLAT_WAITERS)) {
+        mp__handover_now();
     }
     return 0;
 }

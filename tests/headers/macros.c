@@ -45,12 +45,16 @@ take(const mp_args *args)
     mp_queue *q;
     mp_lock *lock;
     mp_rlock *rlock;
+    mp_event *event;
+    mp_barrier *barrier;
     mp_value *v;
     mp_array *a;
     mp_connection *connection;
     int status = mp_args_get(args, &o);
     status += mp_args_get(args, &b, &c, &sc, &s, &i, &l, &ll, &uc, &us, &u, &ul, &ull, &f, &d,
                           &text, &p, &q, &lock, &rlock, &v, &a, &connection);
+    status += mp_args_get(args, &event, &barrier);
+    mp_obj_free(mp_list(event, barrier));
     return status;
 }
 
@@ -82,6 +86,19 @@ use_macros(const mp_args *args, mp_queue *q, mp_lock *l, mp_rlock *r, mp_value *
     done += mp_value_set(v, 8);
     done += mp_array_set(a, -1, 0.5);
 
+    struct pair {
+        int first, second;
+    } pair;
+    mp_value_free(mp_value_new_with('i', 7, &(mp_shared_options){.lock = l, .align = 64}));
+    mp_value_free(mp_context_value(NULL, MP_STRUCT(struct pair), mp_none(), NULL));
+    mp_heap_free(mp_raw_value_new('d', 0.5));
+    mp_heap_free(mp_heap_malloc(10));
+    done += mp_value_write(v, &(struct pair){1, 2});
+    done += mp_value_read(v, &pair);
+    done += mp_array_write(a, 0, &(struct pair){1, 2});
+    done += mp_array_read(a, -1, &pair);
+    done += mp_array_get_slice(a, MP_SLICE_BEGIN, MP_SLICE_END, 1, &pair, 1, NULL);
+
     mp_obj out;
     mp_map_options options = {0};
     done += mp_pool_map(pool, f, mp_list(1, 2), &out);
@@ -94,6 +111,11 @@ use_macros(const mp_args *args, mp_queue *q, mp_lock *l, mp_rlock *r, mp_value *
     }
     MP_WITH(r) {
         MP_WITH(l) {
+            done++;
+        }
+    }
+    MP_WITH(v) {
+        MP_WITH(a) {
             done++;
         }
     }

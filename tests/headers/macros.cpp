@@ -23,6 +23,10 @@ use_macros(const mp_args *args, mp_queue *q, mp_lock *l, mp_rlock *r, mp_value *
     mp_obj_free(mp_list(1, 2L, 3U, 4.5, 5.5F, true, "text", mp_none(), mp_tuple("a", 1)));
     mp_obj_free(mp_list(mp_set_of(1, 2), mp_dict("k", 1, "l", 2.5)));
     mp_args_free(mp_args(q, l, r, v, a, c, text, number));
+    mp_event *event = nullptr;
+    mp_barrier *barrier = nullptr;
+    done += mp_args_get(args, &event, &barrier);
+    mp_args_free(mp_args(event, barrier));
 
     done += mp_queue_put(q, 42, MP_FOREVER);
     done += mp_queue_put_nowait(q, mp_list(42, mp_none(), "hello"));
@@ -30,6 +34,20 @@ use_macros(const mp_args *args, mp_queue *q, mp_lock *l, mp_rlock *r, mp_value *
     mp_value_free(mp_value_new('i', 7));
     done += mp_value_set(v, 8);
     done += mp_array_set(a, -1, 0.5);
+
+    struct pair {
+        int first, second;
+    } pair;
+    mp_shared_options shared = {};
+    mp_value_free(mp_value_new_with('i', 7, nullptr));
+    mp_value_free(mp_context_value(mp_get_context(nullptr), MP_STRUCT(pair), mp_none(), &shared));
+    mp_heap_free(mp_raw_value_new('d', 0.5));
+    mp_heap_free(mp_heap_malloc(10));
+    done += mp_value_read(v, &pair);
+    done += mp_value_write(v, &pair);
+    done += mp_array_read(a, -1, &pair);
+    done += mp_array_write(a, 0, &pair);
+    done += mp_array_get_slice(a, MP_SLICE_BEGIN, MP_SLICE_END, 1, &pair, 1, nullptr);
 
     mp_map_options options = {};
     done += mp_pool_map(pool, f, mp_list(1, 2), &o);
@@ -41,6 +59,12 @@ use_macros(const mp_args *args, mp_queue *q, mp_lock *l, mp_rlock *r, mp_value *
         done++;
     }
     MP_WITH(r) {
+        done++;
+    }
+    MP_WITH(v) {
+        done++;
+    }
+    MP_WITH(a) {
         done++;
     }
     return done;

@@ -49,6 +49,12 @@ mp__plat_tid(void)
     return cached_tid;
 }
 
+bool
+mp__plat_first_thread(void)
+{
+    return mp__plat_tid() == (uint32_t)getpid();
+}
+
 static struct list_head *
 ask_for_head(void)
 {

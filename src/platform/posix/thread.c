@@ -1,6 +1,8 @@
 /* platform/posix/thread.c: this thread's number, counted by ourselves; no hint to any kernel. */
 #include "platform/common.h"
 
+#include <pthread.h>
+
 /* Continues in the child of a fork, so a number is given once in a line of processes. */
 static _Atomic uint32_t threads;
 static _Thread_local uint32_t tid;
@@ -14,6 +16,21 @@ mp__plat_tid(void)
     return tid;
 }
 
+/* POSIX has no number of the first thread: it is the one that the program was loaded by. */
+static pthread_t first;
+
+__attribute__((constructor)) static void
+note_first(void)
+{
+    first = pthread_self();
+}
+
+bool
+mp__plat_first_thread(void)
+{
+    return pthread_equal(first, pthread_self()) != 0;
+}
+
 void
 mp__plat_dying_hint(_Atomic uint64_t *word)
 {
@@ -24,4 +41,5 @@ void
 mp__plat_forget_thread(void)
 {
     tid = 0;
+    note_first(); /* the child's only thread */
 }

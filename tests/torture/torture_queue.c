@@ -1,19 +1,15 @@
 /*
- * test_queue_step_fault.c: a process killed after each instruction inside the ring's put and get.
+ * torture_queue.c: the ring's put and get, killed after each instruction.
  *
  * Messages are numbered.  After each death the survivor finds exactly what was committed, in order,
  * the victim's message whole or not at all, and afterwards not a block of the heap is missing.
  */
-#include "mp_test.h"
+#include "torture/torture.h"
 
 #include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "step.h"
-
 #include "heap/alloc.h"
-#include "heap/family.h"
 #include "heap/heap.h"
 #include "queue/ring.h"
 #include "queue/segment.h"
@@ -21,20 +17,13 @@
 #define KIB  1024
 #define MOST (300 * KIB) /* bytes of a message; its segment has 1 MiB */
 
-#if defined MP_PLATFORM_POSIX
-#define BOUND 0.2 /* no kernel's hint there: a waiter finds out by itself */
-#else
-#define BOUND 0.1
-#endif
-
 static struct world {
     struct mp__ring *ring;
     uint32_t first, next; /* the messages that are in the ring: [first, next) */
     size_t size;          /* of the victim's message, number `next` */
     bool puts;            /* whether the victim puts; else it gets */
     size_t blocks;        /* of the heap, before there was a ring */
-    struct step_waits waits;
-} world = {.waits = {.bound = BOUND}};
+} world;
 
 static unsigned char buffer[MOST];
 
@@ -141,7 +130,7 @@ contents(struct world *w, bool finished)
     uint32_t before = w->next - w->first;
     double start = mp_test_now();
     uint32_t now = mp__ring_count(w->ring); /* recovers the producers' side */
-    step_waited(&w->waits, mp_test_now() - start);
+    torture_waited(mp_test_now() - start);
     uint32_t with = w->puts ? before + 1 : before > 0 ? before - 1 : 0;
     if (now != with && (now != before || finished)) {
         return "the number of messages is off";
@@ -158,7 +147,7 @@ contents(struct world *w, bool finished)
     }
     start = mp_test_now();
     wrong = wrong ? wrong : drain(w, w->next - w->first); /* recovers the consumers' side */
-    step_waited(&w->waits, mp_test_now() - start);
+    torture_waited(mp_test_now() - start);
     size_t len;
     if (!wrong && mp__ring_get(w->ring, into_buffer, &len, MP__TRY) != MP_EEMPTY) {
         wrong = "there is a message too many";
@@ -336,16 +325,97 @@ do_get_patiently(void *arg)
     mp__ring_get(w->ring, into_buffer, &len, 1); /* a deadline long past: it sleeps for no time */
 }
 
-/* ---- cases ----------------------------------------------------------------------------------- */
+/* ---- others ----------------------------------------------------------------------------------- */
 
+/* A second death, in what the survivor would have done first: recover both sides. */
 static void
-warm_up(void *arg)
+recover(void *arg)
 {
-    (void)arg;
-    mp_free(mp_malloc(1));
+    struct world *w = arg;
+    mp__ring_count(w->ring);
+    size_t len;
+    mp__ring_get(w->ring, into_buffer, &len, MP__TRY);
 }
 
-/* The control: the dead one's lock opened by hand, and nothing recovered. */
+/* What the first and the second victim may have done: a message put; messages taken. */
+static const char *
+check_again(void *arg, bool finished)
+{
+    struct world *w = arg;
+    (void)finished;
+    double start = mp_test_now();
+    uint32_t now = mp__ring_count(w->ring);
+    torture_waited(mp_test_now() - start);
+    const char *wrong = mp__ring_check(w->ring);
+    uint32_t most = w->next - w->first + w->puts, least = most - w->puts - (w->puts ? 1 : 2);
+    if (!wrong && (now > most || now < least)) {
+        wrong = "the number of messages is off";
+    }
+    if (!wrong && fill(w, 1, 40) != 0) { /* its number is the victim's own, or beyond */
+        wrong = "the survivor cannot put";
+    }
+    size_t len;
+    for (uint32_t i = 0; i <= now && !wrong; i++) {
+        if (mp__ring_get(w->ring, into_buffer, &len, MP__TRY) != 0) {
+            wrong = "a message is missing";
+        }
+    }
+    if (!wrong && mp__ring_get(w->ring, into_buffer, &len, MP__TRY) != MP_EEMPTY) {
+        wrong = "there is a message too many";
+    }
+    w->first = w->next;
+    wrong = wrong ? wrong : goes_on(w);
+    if (wrong) {
+        return wrong;
+    }
+    mp__ring_done(w->ring);
+    mp_free(w->ring);
+    return blocks() != w->blocks ? "a block of the heap is lost" : mp__alloc_check();
+}
+
+/* The next message, with patience: what its number is, 0 is none. */
+static int
+wait_for_message(void *arg, int which)
+{
+    struct world *w = arg;
+    size_t len;
+    uint32_t word = 0;
+    (void)which;
+    if (mp__ring_get(w->ring, into_buffer, &len, MP__NEVER) == 0) {
+        memcpy(&word, buffer, 4);
+    }
+    return (int)word;
+}
+
+static void
+put_to_sleeper(void *arg)
+{
+    new_ring(arg, true, 40);
+}
+
+/* The sleeper gets the victim's message, or the survivor's, which comes next. */
+static const char *
+check_sleeper(void *arg, bool finished)
+{
+    struct world *w = arg;
+    bool there = mp__ring_count(w->ring) > 0; /* it must come without our help */
+    if (!finished && !there && torture_back(1, 0.002) == 0) {
+        torture_mark();
+        if (put(w->ring, w->next, 40) != 0) {
+            return "the survivor cannot put";
+        }
+    }
+    if (torture_back(1, 5) != 1 || torture_result(0) != (int)w->next) {
+        return "who waits for a message does not get it";
+    }
+    w->next++;
+    w->first++;
+    mp__ring_done(w->ring);
+    mp_free(w->ring);
+    return blocks() != w->blocks ? "a block of the heap is lost" : mp__alloc_check();
+}
+
+/* A control: the dead one's lock opened by hand, and nothing recovered. */
 static const char *
 check_unrecovered(void *arg, bool finished)
 {
@@ -353,149 +423,107 @@ check_unrecovered(void *arg, bool finished)
     uint64_t word = atomic_exchange(&w->ring->put_lock.word, 0);
     const char *wrong = mp__ring_check(w->ring);
     atomic_store(&w->ring->put_lock.word, word);
-    const char *recovered = check(w, finished);
-    must(!recovered, recovered);
+    mp_child_check(!check(w, finished));
     return wrong;
 }
 
-static void
-run_control(void *arg)
-{
-    struct step_result r = step_all(arg);
-    mp_child_check(r.wrong > 0);
-    mp_child_check(r.wrong < r.positions);
-}
+/* ---- the cases -------------------------------------------------------------------------------- */
 
-static void
-test_control_without_recovery_finds_damage(void **state)
-{
-    (void)state;
-    if (!step_possible()) {
-        skip();
-    }
-    struct step_case c = {.name = "control: put, linked",
-                          .set_up = put_linked,
-                          .before = warm_up,
-                          .operation = do_put,
-                          .check = check_unrecovered,
-                          .go_on = true,
-                          .arg = &world};
-    assert_int_equal(step_family(run_control, &c), 0);
-}
+#define COMMITS                                                                                    \
+    "queue.put.commit queue.get.consume heap.journal.commit heap.ilock.acquire heap.ilock.release"
 
-static void
-run_case(void *arg)
-{
-    const struct step_case *c = arg;
-    struct world *w = c->arg;
-    struct step_result r = step_all(c);
-    mp_child_check(r.wrong == 0);
-    mp_child_check(r.positions > 30); /* else the victims were not led at all */
-    const char *late = step_waits_wrong(&w->waits);
-    if (late) {
-        mp_child_fail(c->name, 0, late);
-    }
-}
-
-static void
-expect_case(const char *name, void (*set_up)(void *), void (*operation)(void *),
-            const char *(*check_after)(void *, bool))
-{
-    if (!step_possible()) {
-        print_message("no process may lead another one here\n");
-        skip();
-    }
-    struct step_case c = {.name = name,
-                          .set_up = set_up,
-                          .before = warm_up,
-                          .operation = operation,
-                          .check = check_after,
-                          .arg = &world};
-    assert_int_equal(step_family(run_case, &c), 0);
-}
-
-static void
-test_put_killed_anywhere_is_done_or_not(void **state)
-{
-    (void)state;
-    expect_case("put", put_plain, do_put, check);
-}
-
-static void
-test_put_killed_while_it_wraps_is_done_or_not(void **state)
-{
-    (void)state;
-    expect_case("put, wrapped", put_wrapped, do_put, check);
-}
-
-static void
-test_put_killed_while_it_links_a_segment_is_done_or_not(void **state)
-{
-    (void)state;
-    expect_case("put, linked", put_linked, do_put, check);
-}
-
-static void
-test_put_killed_while_it_leaves_a_big_segment_is_done_or_not(void **state)
-{
-    (void)state;
-    expect_case("put, small segment", put_too_big, do_put, check);
-}
-
-static void
-test_get_killed_anywhere_has_taken_or_not(void **state)
-{
-    (void)state;
-    expect_case("get", get_plain, do_get, check);
-}
-
-static void
-test_get_killed_behind_a_wrap_has_taken_or_not(void **state)
-{
-    (void)state;
-    expect_case("get, wrapped", get_wrapped, do_get, check);
-}
-
-static void
-test_get_killed_while_it_frees_a_segment_has_taken_or_not(void **state)
-{
-    (void)state;
-    expect_case("get, linked", get_linked, do_get, check);
-}
-
-static void
-test_get_killed_while_it_gives_pages_back_loses_nothing(void **state)
-{
-    (void)state;
-    expect_case("get, pages back", get_from_big, do_get_patiently, check);
-}
-
-static void
-test_put_killed_while_it_links_a_segment_ring_is_freed(void **state)
-{
-    (void)state;
-    expect_case("put, linked, then freed", put_linked, do_put, check_freed_at_once);
-}
-
-static void
-test_get_killed_while_it_frees_a_segment_ring_is_freed(void **state)
-{
-    (void)state;
-    expect_case("get, linked, then freed", get_linked, do_get, check_freed_at_once);
-}
-
-static const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_put_killed_anywhere_is_done_or_not),
-    cmocka_unit_test(test_put_killed_while_it_wraps_is_done_or_not),
-    cmocka_unit_test(test_put_killed_while_it_links_a_segment_is_done_or_not),
-    cmocka_unit_test(test_put_killed_while_it_leaves_a_big_segment_is_done_or_not),
-    cmocka_unit_test(test_get_killed_anywhere_has_taken_or_not),
-    cmocka_unit_test(test_get_killed_behind_a_wrap_has_taken_or_not),
-    cmocka_unit_test(test_get_killed_while_it_frees_a_segment_has_taken_or_not),
-    cmocka_unit_test(test_get_killed_while_it_gives_pages_back_loses_nothing),
-    cmocka_unit_test(test_put_killed_while_it_links_a_segment_ring_is_freed),
-    cmocka_unit_test(test_get_killed_while_it_frees_a_segment_ring_is_freed),
-    cmocka_unit_test(test_control_without_recovery_finds_damage),
+static const struct torture_case cases[] = {
+    {.name = "queue.put.commit",
+     .commits = COMMITS,
+     .set_up = put_plain,
+     .operation = do_put,
+     .check = check,
+     .arg = &world},
+    {.name = "queue.put.commit+wrapped",
+     .commits = COMMITS,
+     .set_up = put_wrapped,
+     .operation = do_put,
+     .check = check,
+     .arg = &world},
+    {.name = "queue.put.commit+linked",
+     .commits = COMMITS,
+     .set_up = put_linked,
+     .operation = do_put,
+     .check = check,
+     .arg = &world},
+    {.name = "queue.put.commit+small segment",
+     .commits = COMMITS,
+     .set_up = put_too_big,
+     .operation = do_put,
+     .check = check,
+     .arg = &world},
+    {.name = "queue.put.commit+linked, then freed",
+     .commits = COMMITS,
+     .set_up = put_linked,
+     .operation = do_put,
+     .check = check_freed_at_once,
+     .arg = &world},
+    {.name = "queue.put.commit+sleeper",
+     .commits = COMMITS,
+     .set_up = put_to_sleeper,
+     .parked = 1,
+     .park = wait_for_message,
+     .operation = do_put,
+     .check = check_sleeper,
+     .arg = &world},
+    {.name = "queue.put.commit+linked, again",
+     .commits = COMMITS,
+     .set_up = put_linked,
+     .operation = do_put,
+     .check = check_again,
+     .recovery = recover,
+     .stride = 23,
+     .quick = 200,
+     .arg = &world},
+    {.name = "queue.get.consume",
+     .commits = COMMITS,
+     .set_up = get_plain,
+     .operation = do_get,
+     .check = check,
+     .arg = &world},
+    {.name = "queue.get.consume+wrapped",
+     .commits = COMMITS,
+     .set_up = get_wrapped,
+     .operation = do_get,
+     .check = check,
+     .arg = &world},
+    {.name = "queue.get.consume+linked",
+     .commits = COMMITS,
+     .set_up = get_linked,
+     .operation = do_get,
+     .check = check,
+     .arg = &world},
+    {.name = "queue.get.consume+pages back",
+     .commits = COMMITS,
+     .set_up = get_from_big,
+     .operation = do_get_patiently,
+     .check = check,
+     .arg = &world},
+    {.name = "queue.get.consume+linked, then freed",
+     .commits = COMMITS,
+     .set_up = get_linked,
+     .operation = do_get,
+     .check = check_freed_at_once,
+     .arg = &world},
+    {.name = "queue.get.consume+linked, again",
+     .commits = COMMITS,
+     .set_up = get_linked,
+     .operation = do_get,
+     .check = check_again,
+     .recovery = recover,
+     .stride = 23,
+     .quick = 200,
+     .arg = &world},
+    {.name = "queue.put.commit+linked, control",
+     .set_up = put_linked,
+     .operation = do_put,
+     .check = check_unrecovered,
+     .must_fail = true,
+     .arg = &world},
 };
-
-MP_TEST_MAIN_NO_FAMILY(tests)
+TORTURE_CASES(queue, cases)

@@ -1,11 +1,11 @@
 /*
- * process/funcref.h: functions as they travel between processes of the family.
+ * heap/funcref.h: functions as they travel between processes of the family.
  *
  * Under fork, and for anybody with the same image at the same place, the address is the function;
  * under spawn and forkserver it is found again from module + offset, with the build checked.
  */
-#ifndef MP_PROCESS_FUNCREF_H
-#define MP_PROCESS_FUNCREF_H
+#ifndef MP_HEAP_FUNCREF_H
+#define MP_HEAP_FUNCREF_H
 
 #include "platform/platform.h"
 

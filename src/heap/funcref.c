@@ -1,5 +1,5 @@
-/* process/funcref.c: functions to places in the program, and back. */
-#include "process/funcref.h"
+/* heap/funcref.c: functions to places in the program, and back. */
+#include "heap/funcref.h"
 
 #include <errno.h>
 #include <string.h>
@@ -42,8 +42,7 @@ find(const mp__funcref *ref, mp__func *ret)
         *ret = (mp__func)address;
         return 0;
     case -ENOENT:
-        return mp__error(MP_ERUNTIME, "%s, which has the target function, is not loaded here",
-                         module);
+        return mp__error(MP_ERUNTIME, "%s, which has the function, is not loaded here", module);
     case -ESTALE:
         return mp__error(MP_ERUNTIME,
                          "%s is another build here than in the process that sent the function: it "
@@ -53,7 +52,7 @@ find(const mp__funcref *ref, mp__func *ret)
         return mp__error(MP_ERUNTIME, "offset %#llx of %s is not code",
                          (unsigned long long)ref->place.offset, module);
     default:
-        return mp__error_os(-status, "finding the target function in %s", module);
+        return mp__error_os(-status, "finding the function in %s", module);
     }
 }
 

@@ -1,0 +1,55 @@
+/* base/name.c: one text under a mutex. */
+#include "base/name.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "base/fork.h"
+
+static char name[MP__NAME_BYTES] = "MainProcess";
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* held across fork */
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void
+lock(void)
+{
+    pthread_mutex_lock(&mutex);
+}
+
+static void
+unlock(void)
+{
+    pthread_mutex_unlock(&mutex);
+}
+
+static void
+install(void)
+{
+    mp__fork_hooks(lock, unlock, unlock);
+}
+
+void
+mp__name_set(const char *text)
+{
+    size_t len = strlen(text);
+    if (len >= sizeof name) {
+        len = sizeof name - 1;
+        while (len > 0 && ((unsigned char)text[len] & 0xc0) == 0x80) {
+            len--; /* not within a character of UTF-8 */
+        }
+    }
+    pthread_once(&once, install);
+    lock();
+    memcpy(name, text, len);
+    name[len] = '\0';
+    unlock();
+}
+
+void
+mp__name_get(char buf[MP__NAME_BYTES])
+{
+    pthread_once(&once, install);
+    lock();
+    memcpy(buf, name, sizeof name);
+    unlock();
+}

@@ -1,0 +1,374 @@
+/*
+ * torture.c: runs the cases and storms of a group, each in a family of its own, and tells.
+ *
+ *     mp_torture [--quick] [--control] [--steps] [--storms] [--list] [--seed N] [GROUP [PATTERN]]
+ *
+ * One line on stdout for each, with tabs: kind, name, points, kills, double kills, wrong, worst
+ * recovery in ms, seconds.  --list: names and commit points only.  Exit status 1: something was
+ * wrong; with --control, which switches the library's recovery off: nothing was.
+ */
+#include "torture/frame.h"
+
+#include <errno.h>
+#include <fnmatch.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MOST_GIVEN     40
+#define HANGS          20.0 /* seconds without a move: the survivor never comes back */
+#define HANGS_CONTROL  0.5
+#define LOOK_MS        2
+#define STALL          0.03 /* seconds that a look of LOOK_MS takes at most */
+#define LONG_WAIT      0.05
+#define TURNS          20
+#define CONTROL_ENOUGH 2 /* failures that a control finds before it goes to the next case */
+
+struct torture_options torture_options = {.steps = true, .storms = true, .seed = 1};
+struct torture_report *torture_report;
+
+static struct given {
+    const char *group;
+    const struct torture_case *cases;
+    const struct torture_storm *storms;
+    size_t count;
+} given[MOST_GIVEN];
+static int given_count;
+
+static void
+give(struct given g)
+{
+    if (given_count == MOST_GIVEN) {
+        fprintf(stderr, "torture: more arrays than MOST_GIVEN\n");
+        exit(2);
+    }
+    given[given_count++] = g;
+}
+
+void
+torture_add_cases(const char *group, const struct torture_case *cases, size_t count)
+{
+    give((struct given){.group = group, .cases = cases, .count = count});
+}
+
+void
+torture_add_storms(const char *group, const struct torture_storm *storms, size_t count)
+{
+    give((struct given){.group = group, .storms = storms, .count = count});
+}
+
+/* ---- helps ----------------------------------------------------------------------------------- */
+
+void *
+torture_shared(size_t size)
+{
+    FILE *f = tmpfile();
+    void *p = MAP_FAILED;
+    if (f && ftruncate(fileno(f), (off_t)size) == 0) {
+        p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fileno(f), 0);
+    }
+    if (p == MAP_FAILED) {
+        perror("torture: shared memory");
+        exit(2);
+    }
+    fclose(f);
+    return p;
+}
+
+struct torture_patience
+torture_patience(double seconds)
+{
+    return (struct torture_patience){.until = mp_test_now() + seconds};
+}
+
+bool
+torture_waits_on(struct torture_patience *p)
+{
+    if (mp_test_now() >= p->until && p->turns >= TURNS) {
+        return false;
+    }
+    nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
+    p->turns++;
+    return true;
+}
+
+double
+torture_seconds(double from, double to)
+{
+    struct torture_report *r = torture_report;
+    double seconds = to - from;
+    if (seconds < LONG_WAIT) {
+        return seconds;
+    }
+    nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL); /* the runner notes what it saw */
+    for (unsigned i = 0; i < r->stalls && i < TORTURE_STALLS; i++) {
+        double begin = r->stall[i].from, end = r->stall[i].to;
+        begin = begin < from ? from : begin;
+        end = end > to ? to : end;
+        seconds -= end > begin ? end - begin : 0;
+    }
+    return seconds;
+}
+
+static unsigned random_state;
+
+unsigned
+torture_random(unsigned below)
+{
+    random_state = random_state * 1664525u + 1013904223u;
+    return (unsigned)((uint64_t)random_state * below >> 32);
+}
+
+pid_t
+torture_fork(void)
+{
+    unsigned next = random_state * 69069u + 1u;
+    pid_t pid = fork();
+    if (pid < 0) {
+        mp_child_fail(__FILE__, __LINE__, "fork()");
+    }
+    random_state = pid == 0 ? next ^ (unsigned)getpid() * 2654435761u : next;
+    return pid;
+}
+
+bool
+torture_asleep(pid_t pid)
+{
+    char text[200];
+    snprintf(text, sizeof text, "/proc/%d/stat", (int)pid);
+    FILE *f = fopen(text, "r");
+    size_t n = f ? fread(text, 1, sizeof text - 1, f) : 0;
+    if (f) {
+        fclose(f);
+    }
+    text[n] = '\0';
+    const char *end = strrchr(text, ')');
+    return end && end[1] == ' ' && end[2] == 'S';
+}
+
+void
+torture_wrong(const char *what)
+{
+    struct torture_report *r = torture_report;
+    if (r->wrong++ == 0) {
+        int n = snprintf(r->text, sizeof r->text, "killed after %ld instructions", r->first);
+        if (r->second >= 0) {
+            n += snprintf(r->text + n, sizeof r->text - (size_t)n, " and %ld of the recovery",
+                          r->second);
+        }
+        snprintf(r->text + n, sizeof r->text - (size_t)n, ": %s", what);
+    }
+}
+
+/* ---- one case or storm ------------------------------------------------------------------------ */
+
+static void
+note_stall(double from, double to)
+{
+    struct torture_report *r = torture_report;
+    unsigned i = r->stalls % TORTURE_STALLS;
+    r->stall[i].from = from;
+    r->stall[i].to = to;
+    r->stalls++;
+}
+
+/* Run body in a child with a process group of its own.  NULL, or how it failed. */
+static const char *
+family(void (*body)(const void *what, long from), const void *what, long from)
+{
+    static char text[100];
+    int status;
+    double hangs = torture_options.control ? HANGS_CONTROL : HANGS;
+    torture_report->moved = mp_test_now();
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        setpgid(0, 0);
+        body(what, from);
+        fflush(NULL);
+        _exit(0);
+    }
+    setpgid(pid, pid);
+    bool hung = false;
+    pid_t got;
+    double looks = 0, last = mp_test_now(), moved = 0;
+    while ((got = waitpid(pid, &status, WNOHANG)) == 0 || (got < 0 && errno == EINTR)) {
+        nanosleep(&(struct timespec){.tv_nsec = LOOK_MS * 1000000}, NULL);
+        double time = mp_test_now();
+        looks = torture_report->moved > moved ? 0 : looks + (time - last < STALL ? time - last : 0);
+        moved = torture_report->moved;
+        if (time - last > STALL) {
+            note_stall(last, time);
+        }
+        last = time;
+        if (looks > hangs) {
+            hung = true;
+            kill(-pid, SIGKILL);
+            waitpid(pid, &status, 0);
+            break;
+        }
+    }
+    kill(-pid, SIGKILL); /* whoever is left */
+    if (hung) {
+        return "the survivor hangs";
+    }
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+        return NULL;
+    }
+    snprintf(text, sizeof text, "the survivor ended with %s %d",
+             WIFEXITED(status) ? "exit code" : "signal",
+             WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
+    return text;
+}
+
+static void
+case_body(const void *what, long from)
+{
+    torture_run_case(what, from);
+}
+
+static void
+storm_body(const void *what, long from)
+{
+    (void)from;
+    torture_run_storm(what);
+}
+
+static bool
+one(const char *kind, const char *name, void (*body)(const void *, long), const void *what)
+{
+    struct torture_report *r = torture_report;
+    double start = mp_test_now();
+    memset(r, 0, sizeof *r);
+    r->which = r->first = r->second = -1;
+    random_state = torture_options.seed;
+    for (long from = 0;;) {
+        long wrong = r->wrong;
+        const char *failed = family(body, what, from);
+        if (failed && r->wrong == wrong) {
+            torture_wrong(failed);
+        }
+        if (!failed || !torture_options.control || r->wrong >= CONTROL_ENOUGH || r->which < from) {
+            break;
+        }
+        from = r->which + 1;
+    }
+    if (body == case_body && !torture_options.control &&
+        ((const struct torture_case *)what)->must_fail) {
+        bool found = r->wrong > 0 && r->wrong < r->points;
+        r->wrong = !found;
+        snprintf(r->text, sizeof r->text, "a control found nothing, or nothing else");
+    }
+    const char *late = step_waits_wrong(&r->waits);
+    if (late && r->wrong++ == 0) {
+        snprintf(r->text, sizeof r->text, "%s", late);
+    }
+    if (body == case_body && r->wrong == 0 && r->points < 3) {
+        r->wrong = 1;
+        snprintf(r->text, sizeof r->text, "no victim was led");
+    }
+    printf("%s\t%s\t%ld\t%ld\t%ld\t%ld\t%.1f\t%.1f\n", kind, name, r->points, r->kills, r->twice,
+           r->wrong, r->waits.longest * 1e3, mp_test_now() - start);
+    fflush(stdout);
+    if (r->wrong > 0) {
+        fprintf(stderr, "%s %s: %s\n", torture_options.control ? "as it should" : "WRONG", name,
+                r->text);
+    }
+    return r->wrong == 0;
+}
+
+/* ---- the program ------------------------------------------------------------------------------ */
+
+static bool list;
+static const char *group, *pattern;
+
+static bool
+wanted(const char *name)
+{
+    return !pattern || fnmatch(pattern, name, 0) == 0;
+}
+
+static void
+run_given(const struct given *g, long *ret_good, long *ret_bad)
+{
+    for (size_t i = 0; i < g->count; i++) {
+        const char *name = g->cases ? g->cases[i].name : g->storms[i].name;
+        const char *commits = g->cases ? g->cases[i].commits : g->storms[i].commits;
+        if (!wanted(name)) {
+            continue;
+        }
+        if (list) {
+            printf("%s\t%s\t%s\n", g->group, name, commits ? commits : "");
+            continue;
+        }
+        if (!(g->cases ? torture_options.steps : torture_options.storms)) {
+            continue;
+        }
+        bool good = g->cases ? one("steps", name, case_body, &g->cases[i])
+                             : one("storm", name, storm_body, &g->storms[i]);
+        *(good ? ret_good : ret_bad) += 1;
+    }
+}
+
+static int
+options(int argc, char **argv)
+{
+    bool steps = false, storms = false;
+    for (int i = 1; i < argc; i++) {
+        const char *a = argv[i];
+        if (strcmp(a, "--quick") == 0) {
+            torture_options.quick = true;
+        } else if (strcmp(a, "--control") == 0) {
+            torture_options.control = true;
+        } else if (strcmp(a, "--steps") == 0) {
+            steps = true;
+        } else if (strcmp(a, "--storms") == 0) {
+            storms = true;
+        } else if (strcmp(a, "--list") == 0) {
+            list = true;
+        } else if (strcmp(a, "--seed") == 0 && i + 1 < argc) {
+            torture_options.seed = (unsigned)strtoul(argv[++i], NULL, 10);
+        } else if (a[0] != '-' && !group) {
+            group = a;
+        } else if (a[0] != '-' && !pattern) {
+            pattern = a;
+        } else {
+            fprintf(stderr, "mp_torture: %s: not understood\n", a);
+            return -1;
+        }
+    }
+    if (steps || storms) {
+        torture_options.steps = steps;
+        torture_options.storms = storms;
+    }
+    return 0;
+}
+
+int
+main(int argc, char **argv)
+{
+    mp_freeze_support(argc, argv);
+    if (options(argc, argv) < 0) {
+        return 2;
+    }
+    if (!list && torture_options.steps && !step_possible()) {
+        fprintf(stderr, "mp_torture: no process may lead another one here: storms only\n");
+        torture_options.steps = false;
+    }
+    torture_report = torture_shared(sizeof *torture_report);
+    long good = 0, bad = 0;
+    for (int i = 0; i < given_count; i++) {
+        if (!group || strcmp(given[i].group, group) == 0) {
+            run_given(&given[i], &good, &bad);
+        }
+    }
+    if (list) {
+        return 0;
+    }
+    return torture_options.control ? bad == 0 : bad > 0;
+}
