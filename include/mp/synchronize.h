@@ -93,7 +93,7 @@ MP_API int mp_semaphore_acquire(mp_semaphore *semaphore, double timeout);
  * The note is the process's, not the thread's.  mp_semaphore_release() by any of its threads takes
  * back one such note, if there are any.  A release by another process does not: when this one dies
  * the unit comes back once more, but never to more than a semaphore's maximum.  A process that
- * exits counts as died.  Costs a lock inside the library: some 10 times a plain acquire, and a
+ * exits counts as died.  Costs a lock inside the library: some 20 times a plain acquire, and a
  * plain acquire of the same semaphore still costs what it did.
  */
 MP_API int mp_semaphore_acquire_undo(mp_semaphore *semaphore, double timeout);

@@ -11,6 +11,9 @@
  *           table slot that was used again does not match.  Killed between the exchange and the
  *           wake-up: the sleepers' slices end.
  * Fork      a child has another identity and owns nothing
+ * Always    a word is taken when it is 0, or from an owner that is dead, which MP_OWNER_DIED tells.
+ *           Without deaths no sleeper needs its slice: while anybody sleeps, the word has the bit
+ *           or somebody who was woken is about to set it.  tests/model/owned.pml
  */
 #ifndef MP_HEAP_OWNED_H
 #define MP_HEAP_OWNED_H

@@ -25,7 +25,8 @@
  * Always    slots 0 .. n-1 are of the state's round and no other is, for some n; what is stored
  *           late into a slot, of a round that has ended, is free for the state's round.  A round
  *           that opened has filled all slots, and its members may leave late: nobody waits for
- *           them, for they find in state and ended how their round ended
+ *           them, for they find in state and ended how their round ended.
+ *           tests/model/barrier.pml
  */
 #ifndef MP_SYNC_BARRIER_H
 #define MP_SYNC_BARRIER_H

@@ -496,9 +496,10 @@ condition_over(void *lock, bool recursive)
 {
     mp_condition *c = mp__shared_new(sizeof *c, MP__TAG_CONDITION);
     if (c) {
-        c->first.count = MP__WAITERS_INSIDE;
+        mp__waiter_block *first = first_block(c);
+        first->count = MP__WAITERS_INSIDE;
         for (int i = MP__WAITERS_INSIDE; i-- > 0;) {
-            make_free(c, &c->first.slot[i]);
+            make_free(c, &first->slot[i]);
         }
         c->recursive = recursive;
         c->lock = lock ? lock : &c->own;
@@ -542,9 +543,9 @@ mp_condition_free(mp_condition *cond)
     }
     enter(cond); /* the chain is as it should be then */
     leave(cond);
-    void *b;
-    for (uint64_t n = get(cond->ready); n > 0 && (b = get(cond->first.more)); n--) {
-        mp__heap_free_from(&cond->first.more, b, get(((mp__waiter_block *)b)->more));
+    mp__waiter_block *first = first_block(cond), *b;
+    for (uint64_t n = get(cond->ready); n > 0 && (b = get(first->more)); n--) {
+        mp__heap_free_from(&first->more, b, get(b->more));
     }
     return mp_free(cond);
 }

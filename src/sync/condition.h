@@ -20,14 +20,15 @@
  *           notifier makes a system call only for a PARKED one.
  * Death     A notifier: after sync.condition.notify the next holder of the guard grants the rest,
  *           and the waiters look by themselves at their slices' ends.
- *           A waiter in line: a notifier skips it if the table of members knows already, else
- *           grants it unseen.  A waiter that was granted, dead or alive then, and dies before its
- *           wait returns: the first in line
- *           sees it at its slice's end and is the heir, if it was in line when the dead one was
- *           notified (`heirs_below`).  Slots of dead ones are collected before the chain grows.
+ *           A waiter in line: a notifier skips it if the table of members knows already, and
+ *           grants it if not.  One that was granted, and is dead or dies before its wait returns, has
+ *           an heir: the first in line, which looks at its slice's end, if it was in line when the
+ *           dead one was notified (`heirs_below`).  Slots of dead ones are collected before the
+ *           chain grows.
  * Fork      a child waits nowhere: slots are its parent's
  * Always    tickets rise along the queue; whoever is in line is WAITING or PARKED, but for the
- *           first while it is being granted; a slot is free, in line or granted
+ *           first while it is being granted; a slot is free, in line or granted.  A notification
+ *           grants the first in line and none that came later.  tests/model/condition.pml
  */
 #ifndef MP_SYNC_CONDITION_H
 #define MP_SYNC_CONDITION_H

@@ -91,11 +91,16 @@ give(mp_semaphore *s)
 {
     uint64_t word = atomic_load_explicit(&s->word, memory_order_relaxed);
     while (mp__semaphore_value(word) < s->max) {
-        uint64_t sleeper = word & (MP__MOST_SLEEP * MP__SLEEPER) ? MP__SLEEPER : 0;
+        /* A branch, not a sum: what is stored has to be known early. */
+        bool sleeper = (word & MP__MOST_SLEEP * MP__SLEEPER) != 0;
+        uint64_t wanted = word + 1;
+        if (__builtin_expect(sleeper, 0)) {
+            wanted -= MP__SLEEPER;
+        }
         /* sync.semaphore.release */
-        if (atomic_compare_exchange_weak_explicit(&s->word, &word, word + 1 - sleeper,
-                                                  memory_order_release, memory_order_relaxed)) {
-            if (__builtin_expect(sleeper != 0, 0)) {
+        if (atomic_compare_exchange_weak_explicit(&s->word, &word, wanted, memory_order_release,
+                                                  memory_order_relaxed)) {
+            if (__builtin_expect(sleeper, 0)) {
                 mp__plat_wake(mp__semaphore_low(s), 1); /* only an address by now */
             }
             return true;

@@ -8,20 +8,20 @@
  * Always    nobody passes before all came to its round; the numbers of a round are all different
  *           who passes was in a round that opened, who is told of a break was in one that did not,
  *           however late they look
- *           (heals) when a party dies while it waits, the others come through
+ *           (heals) a party dies while it waits, and too few come: the others are told of a break
  *
  * check   meets:        -DTHREADS=2 -DPARTIES=2 -DTURNS=3
  * check   meets-more:   -DTHREADS=4 -DPARTIES=2
  * check   times-out:    -DTHREADS=3 -DPARTIES=2 -DTIMED
  * check   resets:       -DTHREADS=3 -DPARTIES=2 -DTIMED -DRESET
- * check   heals:        -DTHREADS=3 -DPARTIES=3 -DKILLS=1
+ * check   heals:        -DTHREADS=2 -DPARTIES=3 -DKILLS=1
  *
  * broken  whoever comes does not ask for all:      -DTHREADS=2 -DPARTIES=2 -DTURNS=2 -DBREAK_ALL
  * broken  a number is taken without a CAS:         -DTHREADS=2 -DPARTIES=2 -DBREAK_CAS
  * broken  it opens a round that is over:           -DTHREADS=3 -DPARTIES=2 -DTIMED -DBREAK_OPEN
  * broken  the end of an era is not noted:          -DTHREADS=2 -DPARTIES=2 -DTURNS=2 -DTIMED -DBREAK_NOTE
  * broken  no bit of sleepers:                      -DTHREADS=2 -DPARTIES=2 -DBREAK_SLEEPERS
- * broken  nobody looks for the dead:               -DTHREADS=3 -DPARTIES=3 -DKILLS=1 -DBREAK_LOOK
+ * broken  nobody looks for the dead:               -DTHREADS=2 -DPARTIES=3 -DKILLS=1 -DBREAK_LOOK
  */
 #ifndef TURNS
 #define TURNS 1

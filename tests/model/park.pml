@@ -3,9 +3,9 @@
  *
  * Mirrors   src/sync/park.h    mp__park_register, mp__park_wake_one
  *           src/sync/park.c    mp__park, mp__park_leave, mp__park_wake_one_slow, mp__park_wake_all
- *           and their users' way with them: sleep_once() of src/sync/semaphore.c,
- *           wait_for_message() of src/queue/ring.c
- * Points    sync.semaphore.acquire and release stand for what is waited for: a count of units
+ *           and their users' way with them: wait_for_room() and wait_for_message() of
+ *           src/queue/ring.c, the waits of src/pool
+ * Points    queue.put.commit and queue.get.consume, of a count of units
  *
  * Always    (wakes) without deaths nobody sleeps while a unit is there that nobody is about to take,
  *           though waiters give up, leave by themselves, and sleep again meanwhile
@@ -21,7 +21,8 @@
  * Memory    publishing goes through a store buffer, which the fence empties: mp__park_wake_one needs
  *           it.  All else is sequentially consistent, as the instructions used are.
  *
- * check   wakes:       -DWAITERS=3 -DUNITS=3 -DPUBLISHERS=2
+ * check   wakes:       -DWAITERS=3 -DUNITS=3 -DPUBLISHERS=1
+ * check   wakes-two:   -DWAITERS=2 -DUNITS=3 -DPUBLISHERS=2
  * check   wakes-all:   -DWAITERS=2 -DUNITS=2 -DPUBLISHERS=1 -DALL
  * check   heals:       -DWAITERS=2 -DUNITS=3 -DPUBLISHERS=2 -DKILLS=1 -DSLICES=1
  *
@@ -29,7 +30,7 @@
  * broken  it sleeps whatever the word is:            -DWAITERS=2 -DUNITS=2 -DPUBLISHERS=1 -DBREAK_WORD
  * broken  the wake-up comes before publishing:       -DWAITERS=2 -DUNITS=2 -DPUBLISHERS=1 -DBREAK_ORDER
  * broken  no fence behind publishing:                -DWAITERS=2 -DUNITS=2 -DPUBLISHERS=1 -DBREAK_FENCE
- * broken  who leaves takes another's registration:   -DWAITERS=3 -DUNITS=3 -DPUBLISHERS=2 -DBREAK_LEAVE
+ * broken  who leaves takes another's registration:   -DWAITERS=3 -DUNITS=3 -DPUBLISHERS=1 -DBREAK_LEAVE
  * broken  sleeps without slices, and a death:        -DWAITERS=2 -DUNITS=3 -DPUBLISHERS=2 -DKILLS=1
  */
 #ifndef KILLS
