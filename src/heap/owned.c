@@ -5,8 +5,7 @@
 #include "base/recovery.h"
 #include "heap/waits.h"
 
-#define SPINS       100 /* pauses, and between two looks: */
-#define MOST_PAUSES 16
+#define SPINS       100
 #define FIRST_SLICE (2 * MP__MS)
 #define LAST_SLICE  (50 * MP__MS)
 
@@ -61,7 +60,7 @@ dead_owner_by_try(uint64_t seen)
 static bool
 spin(_Atomic uint64_t *word, uint64_t mine)
 {
-    for (int done = 0, pauses = 1; done < SPINS; done += pauses) {
+    for (int done = 0, pauses = 2; done < SPINS; done += pauses) {
         uint64_t seen = atomic_load_explicit(word, memory_order_relaxed);
         if (seen == 0 && take(word, &seen, mine)) {
             return true;
@@ -69,11 +68,7 @@ spin(_Atomic uint64_t *word, uint64_t mine)
         if (seen & MP__PLAT_WAITERS) {
             return false; /* others sleep already: the owner will not be quick */
         }
-        /* Each look takes the word's cache line from the owner, who needs it to let go. */
-        pauses = pauses < MOST_PAUSES ? pauses * 2 : MOST_PAUSES;
-        for (int i = 0; i < pauses; i++) {
-            mp__plat_pause();
-        }
+        pauses = mp__plat_back_off(pauses); /* the owner needs the word to let go */
     }
     return false;
 }

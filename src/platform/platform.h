@@ -41,6 +41,19 @@ mp__plat_pause(void)
 #endif
 }
 
+/*
+ * A round of a waiting loop that spins for something another one is about to store: each look takes
+ * its cache line away from there, so rounds grow.  Begin with 1; the pauses of the next round.
+ */
+static inline int
+mp__plat_back_off(int pauses)
+{
+    for (int i = 0; i < pauses; i++) {
+        mp__plat_pause();
+    }
+    return pauses < 16 ? pauses * 2 : pauses;
+}
+
 /* ---- waiting on a word in shared memory ------------------------------------------------------ */
 
 /*

@@ -121,7 +121,7 @@ take_either(mp_semaphore *s, bool undo)
 static int
 take_spinning(mp_semaphore *s, bool undo)
 {
-    for (int i = 0; i < MP__SPINS; i++) {
+    for (int done = 0, pauses = 1; done < MP__SPINS; done += pauses) {
         uint64_t word = atomic_load_explicit(&s->word, memory_order_relaxed);
         if (mp__semaphore_value(word) != 0) {
             int status = take_either(s, undo);
@@ -131,7 +131,7 @@ take_spinning(mp_semaphore *s, bool undo)
         } else if (mp__semaphore_sleepers(word) != 0) {
             break; /* others sleep already: it will not be quick */
         }
-        mp__plat_pause();
+        pauses = mp__plat_back_off(pauses);
     }
     return MP_ETIMEOUT;
 }
