@@ -90,11 +90,14 @@ step_begin(struct step *s, void (*before)(void *), void (*operation)(void *), vo
 static void
 resume(struct step *s, bool one_instruction)
 {
-    if (one_instruction ? ptrace(PTRACE_SINGLESTEP, s->pid, NULL, NULL) < 0
-                        : ptrace(PTRACE_CONT, s->pid, NULL, NULL) < 0) {
-        give_up("ptrace");
-    }
-    int signo = wait_stop(s->pid);
+    int signo;
+    do { /* the end of a child that it started is no news to anybody */
+        if (one_instruction ? ptrace(PTRACE_SINGLESTEP, s->pid, NULL, NULL) < 0
+                            : ptrace(PTRACE_CONT, s->pid, NULL, NULL) < 0) {
+            give_up("ptrace");
+        }
+        signo = wait_stop(s->pid);
+    } while (signo == SIGCHLD);
     if (signo == SIGSTOP) {
         s->finished = true;
     } else if (signo != SIGTRAP) {

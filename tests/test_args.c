@@ -221,6 +221,258 @@ test_args_shared_objects_are_the_same_ones(void **state)
     mp_free(n);
 }
 
+static int
+use_the_others(const mp_args *args)
+{
+    mp_semaphore *s;
+    mp_condition *c;
+    mp_event *e;
+    mp_barrier *b;
+    mp_obj nested;
+    mp_args_get(args, &s, &c, &e, &b, &nested);
+    mp_child_code(mp_semaphore_acquire(s, 0), MP_ETIMEOUT);
+    mp_child_ok(mp_condition_acquire(c, MP_FOREVER));
+    mp_child_ok(mp_condition_release(c));
+    mp_child_ok(mp_event_set(e));
+    mp_child_check(mp_barrier_parties(b) == 3);
+    mp_child_check(mp_as_handle(mp_list_get(nested, 1), MP_HANDLE_EVENT) == e);
+    mp_child_check(
+        mp_as_handle(mp_dict_get(mp_list_get(nested, 0), mp_from("b")), MP_HANDLE_BARRIER) == b);
+    mp_obj_free(nested);
+    return 0;
+}
+
+static void
+test_args_every_synchronizer_is_the_same_one_nested_too(void **state)
+{
+    (void)state;
+    mp_semaphore *s = mp_semaphore_new(0);
+    mp_condition *c = mp_condition_new(NULL);
+    mp_event *e = mp_event_new();
+    mp_barrier *b = mp_barrier_new(3, NULL);
+    mp_args *args = mp_args(s, c, e, b, mp_list(mp_dict("b", b), e));
+    assert_int_equal(finish(start(use_the_others, args)), 0);
+    assert_int_equal(mp_event_is_set(e), 1);
+    mp_semaphore_free(s);
+    mp_condition_free(c);
+    mp_event_free(e);
+    mp_barrier_free(b);
+}
+
+/* ---- C data by their bytes --------------------------------------------------------------------*/
+
+struct point {
+    double x, y;
+    char name[8];
+    struct note *note;
+};
+
+static int
+check_point(const mp_args *args)
+{
+    struct point p;
+    int squares[5], after;
+    mp_args_get(args, mp_struct(&p), mp_struct(&squares), &after);
+    mp_child_check(p.x == 1.5 && p.y == -0.25 && strcmp(p.name, "here") == 0);
+    mp_child_check(squares[4] == 16 && after == 7);
+    atomic_store(&p.note->number[0], 42);
+    return 0;
+}
+
+static void
+test_args_structs_arrive_by_their_bytes(void **state)
+{
+    (void)state;
+    struct note *n = note_new();
+    const struct point p = {1.5, -0.25, "here", n};
+    const int squares[5] = {0, 1, 4, 9, 16};
+    assert_int_equal(finish(start(check_point, mp_args(mp_struct(&p), mp_struct(&squares), 7))), 0);
+    assert_int_equal(n->number[0], 42);
+    mp_free(n);
+}
+
+/* ---- what does not fit ------------------------------------------------------------------------*/
+
+static int
+wants_a_point(const mp_args *args)
+{
+    struct point p;
+    mp_args_get(args, mp_struct(&p));
+    return 0;
+}
+
+static int
+wants_a_fd(const mp_args *args)
+{
+    mp_fd d;
+    mp_args_get(args, &d);
+    return 0;
+}
+
+static int
+wants_an_event(const mp_args *args)
+{
+    mp_event *e;
+    mp_args_get(args, &e);
+    return 0;
+}
+
+static int
+wants_a_byte(const mp_args *args)
+{
+    unsigned char byte;
+    mp_args_get(args, &byte);
+    return 0;
+}
+
+static void
+test_args_mismatch_is_a_line_with_both_types(void **state)
+{
+    (void)state;
+    static const char *const lines[] = {
+        "TypeError: argument 1 is bytes of length 4, expected a struct of 32",
+        "TypeError: argument 1 is str, expected bytes (struct)",
+        "TypeError: argument 1 is int, expected DupFd (mp_fd)",
+        "TypeError: argument 1 is Lock, expected Event (mp_event *)",
+        "TypeError: the target takes 1 argument but 2 were given",
+        "OverflowError: argument 1 is int 256, which does not fit unsigned char",
+    };
+    enum { CASES = sizeof lines / sizeof *lines };
+    static const mp_target targets[CASES] = {wants_a_point,  wants_a_point, wants_a_fd,
+                                             wants_an_event, wants_a_byte,  wants_a_byte};
+    mp_lock *l = mp_lock_new();
+    int small = 1;
+    mp_args *args[CASES] = {mp_args(mp_struct(&small)),
+                            mp_args("text"),
+                            mp_args(3),
+                            mp_args(l),
+                            mp_args(1, 2),
+                            mp_args(256)};
+    for (int i = 0; i < CASES; i++) {
+        struct capture c;
+        char text[600], expected[300];
+        capture_begin(&c, 2);
+        mp_process *p = mp_process_new(targets[i], args[i], &(mp_process_options){.name = "odd"});
+        int status = p ? mp_process_start(p) : mp_last_error();
+        int code = status == 0 ? finish(p) : -1;
+        capture_end(&c, text, sizeof text);
+        assert_int_equal(code, 1);
+        snprintf(expected, sizeof expected, "Process odd:\n%s\n", lines[i]);
+        assert_string_equal(text, expected);
+    }
+    mp_lock_free(l);
+}
+
+/* ---- descriptors ------------------------------------------------------------------------------*/
+
+static int
+use_descriptors(const mp_args *args)
+{
+    mp_fd in, none;
+    mp_obj rest;
+    mp_args_get(args, &in, &none, &rest);
+    char byte = 0;
+    mp_child_check(none.fd == -1);
+    mp_child_check(read(in.fd, &byte, 1) == 1 && byte == 'x');
+    mp_child_check(close(in.fd) == 0);
+    int out = mp_dup_fd_detach(mp_dict_get(mp_list_get(rest, 0), mp_from("out")));
+    int again = mp_dup_fd_detach(mp_list_get(rest, 1));
+    mp_child_check(out > 2 && again > 2 && out != again); /* each is one of its own */
+    mp_child_check(fcntl(out, F_GETFD) == FD_CLOEXEC);
+    mp_child_check(write(out, "y", 1) == 1 && close(out) == 0);
+    mp_child_check(write(again, "z", 1) == 1);
+    mp_child_code(mp_dup_fd_detach(mp_none()), MP_ETYPE);
+    mp_obj_free(rest);
+    return 0;
+}
+
+static void
+test_args_descriptors_are_the_childs_own(void **state)
+{
+    (void)state;
+    int in[2], out[2];
+    char two[2];
+    assert_int_equal(pipe(in) | pipe(out), 0);
+    mp_obj shared = mp_dict("out", mp_dup_fd(out[1]));
+    mp_args *args = mp_args((mp_fd){in[0]}, mp_none(), mp_list(shared, mp_dup_fd(out[1])));
+    assert_int_equal(write(in[1], "x", 1), 1);
+    mp_process *p = start(use_descriptors, args);
+    close(in[0]); /* the child has its own */
+    close(out[1]);
+    assert_int_equal(finish(p), 0);
+    assert_int_equal(read(out[0], two, 2), 2);
+    assert_memory_equal(two, "yz", 2);
+    assert_int_equal(read(out[0], two, 2), 0); /* nobody has it any more */
+    close(in[1]);
+    close(out[0]);
+}
+
+static int
+hand_on(const mp_args *args)
+{
+    mp_fd d;
+    mp_args_get(args, &d);
+    mp_child_check(run_in_child(use_descriptors,
+                                mp_args(d, mp_none(),
+                                        mp_list(mp_dict("out", mp_dup_fd(d.fd)), mp_dup_fd(d.fd))),
+                                NULL) == 0);
+    mp_child_check(fcntl(d.fd, F_GETFD) >= 0);
+    return 0;
+}
+
+static void
+test_args_descriptors_can_be_handed_on(void **state)
+{
+    (void)state;
+    char path[4300];
+    snprintf(path, sizeof path, "%s/file", mp_test_dir());
+    int fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    assert_int_equal(write(fd, "x", 1), 1);
+    lseek(fd, 0, SEEK_SET);
+    assert_int_equal(finish(start(hand_on, mp_args((mp_fd){fd}))), 0);
+    char text[4] = "";
+    assert_int_equal(pread(fd, text, 4, 0), 3);
+    assert_memory_equal(text, "xyz", 3);
+    close(fd);
+}
+
+static void
+test_args_closed_descriptor_fails_the_start(void **state)
+{
+    (void)state;
+    int fd = fcntl(0, F_DUPFD_CLOEXEC, 50);
+    assert_true(fd >= 50);
+    mp_process *p = mp_process_new(wants_a_fd, mp_args((mp_fd){fd}), NULL);
+    assert_non_null(p);
+    close(fd);
+    mp_assert_code(mp_process_start(p), -EBADF);
+    char number[32];
+    snprintf(number, sizeof number, "descriptor %d", fd);
+    assert_non_null(strstr(mp_last_error_text(), number));
+    assert_int_equal(mp_process_pid(p), 0);
+    size_t running;
+    free(mp_active_children(&running));
+    assert_int_equal(running, 0);
+    assert_int_equal(fcntl(0, F_DUPFD_CLOEXEC, fd), fd);
+    mp_assert_ok(mp_process_start(p)); /* as it was: not started */
+    close(fd);
+    assert_int_equal(finish(p), 0);
+    assert_int_equal(mp_obj_kind(mp_dup_fd(-1)), MP_KIND_FAILED);
+}
+
+static void
+test_descriptors_travel_only_as_arguments(void **state)
+{
+    (void)state;
+    mp_queue *q = mp_queue_new(0);
+    mp_assert_code(mp_queue_put(q, mp_dup_fd(0), 0), MP_ERUNTIME);
+    assert_non_null(strstr(mp_last_error_text(), "argument of a new process"));
+    void *data;
+    size_t len;
+    mp_assert_code(mp_obj_dump(mp_dup_fd(0), &data, &len), MP_ERUNTIME);
+    mp_queue_free(q);
+}
+
 /* ---- connections ------------------------------------------------------------------------------*/
 
 static int
@@ -381,6 +633,13 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_args_none_and_many_arrive),
     cmocka_unit_test(test_args_64_mib_arrive),
     cmocka_unit_test(test_args_shared_objects_are_the_same_ones),
+    cmocka_unit_test(test_args_every_synchronizer_is_the_same_one_nested_too),
+    cmocka_unit_test(test_args_structs_arrive_by_their_bytes),
+    cmocka_unit_test(test_args_mismatch_is_a_line_with_both_types),
+    cmocka_unit_test(test_args_descriptors_are_the_childs_own),
+    cmocka_unit_test(test_args_descriptors_can_be_handed_on),
+    cmocka_unit_test(test_args_closed_descriptor_fails_the_start),
+    cmocka_unit_test(test_descriptors_travel_only_as_arguments),
     cmocka_unit_test(test_args_connections_keep_their_directions),
     cmocka_unit_test(test_args_100_connections_arrive_in_order),
     cmocka_unit_test(test_args_too_many_or_closed_connections_fail_in_the_parent),

@@ -413,6 +413,46 @@ test_heap_in_a_full_system_says_so_and_loses_nothing(void **state)
 
 #endif
 
+#if defined __linux__
+
+/* More than the machine has, and far less than the heap's addresses. */
+static void
+with_too_much(void *arg)
+{
+    (void)arg;
+    /* If it is not refused this process shall be the one to end, which gives all back. */
+    FILE *f = fopen("/proc/self/oom_score_adj", "w");
+    if (!f || fputs("1000", f) < 0 || fclose(f) != 0) {
+        exit(0);
+    }
+    size_t memory = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+    mp_child_check(mp_malloc(1) != NULL);
+    if (memory < stats().capacity / 8) {
+        mp_child_check(mp_malloc(4 * memory) == NULL);
+        check_told(MP_ENOMEM);
+        mp_child_check(mp_array_new('b', 4 * memory, NULL) == NULL);
+        check_told(MP_ENOMEM);
+    }
+}
+
+static void
+test_heap_refuses_what_the_machine_does_not_have(void **state)
+{
+    (void)state;
+    expect(with_too_much, NULL);
+}
+
+#else
+
+static void
+test_heap_refuses_what_the_machine_does_not_have(void **state)
+{
+    (void)state;
+    skip();
+}
+
+#endif
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_heap_in_little_address_space_is_smaller),
     cmocka_unit_test(test_heap_without_address_space_is_an_error),
@@ -420,6 +460,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_heap_without_descriptors_is_an_error_or_goes_on),
     cmocka_unit_test(test_heap_used_up_says_so_and_recovers),
     cmocka_unit_test(test_heap_in_a_full_system_says_so_and_loses_nothing),
+    cmocka_unit_test(test_heap_refuses_what_the_machine_does_not_have),
 };
 
 MP_TEST_MAIN_NO_FAMILY(tests)

@@ -10,13 +10,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "heap/alloc.h"
+#include "heap/waits.h"
 #include "sync/lock.h"
 
 #define PROMISE 0.1
@@ -425,6 +429,177 @@ test_waiter_with_interrupted_sleeps_sees_the_death_in_time(void **state)
     mp_assert_ok(mp_lock_release(common->lock));
 }
 
+/* ---- a holder that is hard to ask about ---------------------------------------------------------*/
+
+/* The table of members asks the system who lives, for which it may need a descriptor. */
+static void
+test_lock_of_a_zombie_goes_on_when_no_descriptor_is_left(void **state)
+{
+    (void)state;
+    static int taken[4096];
+    int n = 0;
+    struct rlimit before, few;
+    getrlimit(RLIMIT_NOFILE, &before);
+    few = before;
+    few.rlim_cur = 64;
+    pid_t pid = start_holder();
+    kill(pid, SIGKILL);
+    wait_zombie(pid);
+    setrlimit(RLIMIT_NOFILE, &few);
+    while (n < 64 && (taken[n] = open("/dev/null", O_RDONLY)) >= 0) {
+        n++;
+    }
+    int status = mp_lock_acquire(common->lock, 2);
+    while (n > 0) {
+        close(taken[--n]);
+    }
+    setrlimit(RLIMIT_NOFILE, &before);
+    reap(pid);
+    assert_int_equal(status, MP_OWNER_DIED);
+    mp_assert_ok(mp_lock_release(common->lock));
+}
+
+static void *
+try_cancelled(void *result)
+{
+    pthread_cancel(pthread_self());
+    *(int *)result = mp_lock_acquire(common->lock, 0);
+    return NULL;
+}
+
+/* A thread that ended in there could leave locks of the library behind, with its process alive. */
+static void
+test_lock_acquire_is_no_cancellation_point(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    int status = 1;
+    pid_t pid = start_holder();
+    assert_int_equal(pthread_create(&thread, NULL, try_cancelled, &status), 0);
+    pthread_join(thread, NULL);
+    kill(pid, SIGKILL);
+    reap(pid);
+    assert_int_equal(status, MP_ETIMEOUT);
+}
+
+/* ---- freed under its waiters --------------------------------------------------------------------*/
+
+static struct freed {
+    mp_lock *lock;
+    mp_rlock *rlock;
+    mp_semaphore *semaphore, *undo;
+    mp_event *event;
+    mp_barrier *barrier;
+    mp_condition *own, *over;
+    mp_lock *below;
+} freed;
+
+static void
+make_freed(void)
+{
+    freed.lock = mp_lock_new();
+    freed.rlock = mp_rlock_new();
+    freed.semaphore = mp_semaphore_new(0);
+    freed.undo = mp_semaphore_new(1);
+    freed.event = mp_event_new();
+    freed.barrier = mp_barrier_new(2, NULL);
+    freed.own = mp_condition_new(NULL);
+    freed.below = mp_lock_new();
+    freed.over = mp_condition_new(freed.below);
+    mp_assert_ok(mp_lock_acquire(freed.lock, 0));
+    mp_assert_ok(mp_rlock_acquire(freed.rlock, 0));
+    mp_assert_ok(mp_semaphore_acquire_undo(freed.undo, 0));
+}
+
+static int
+wait_below(void)
+{
+    mp_child_ok(mp_lock_acquire(freed.below, 1));
+    int status = mp_condition_wait(freed.over, 1);
+    mp_child_ok(
+        mp_lock_release(freed.below)); /* the lock is held whatever becomes of the condition */
+    return status;
+}
+
+static int
+wait_number(int i)
+{
+    switch (i) {
+    case 0:
+        return mp_lock_acquire(freed.lock, 1);
+    case 1:
+        return mp_rlock_acquire(freed.rlock, 1);
+    case 2:
+        return mp_semaphore_acquire(freed.semaphore, 1);
+    case 3:
+        return mp_semaphore_acquire(freed.undo, 1);
+    case 4:
+        return mp_event_wait(freed.event, 1);
+    case 5:
+        return mp_barrier_wait(freed.barrier, 1);
+    case 6:
+        mp_child_ok(mp_condition_acquire(freed.own, 1));
+        return mp_condition_wait(freed.own, 1);
+    default:
+        return wait_below();
+    }
+}
+
+#define FREED 8
+
+static void
+count_one(void *ctx, const struct mp__wait *wait)
+{
+    (void)wait;
+    ++*(int *)ctx;
+}
+
+/* It is not allowed, and does no harm to others: the waiters are told, the heap stays whole. */
+static void
+test_objects_freed_under_their_waiters_leave_the_heap_whole(void **state)
+{
+    (void)state;
+    pid_t pid[FREED];
+    void *between[64];
+    int asleep, wrong = 0;
+    make_freed();
+    /* Free blocks beside theirs would swallow them. */
+    for (int i = 0; i < 64; i++) {
+        between[i] = mp_malloc(16);
+    }
+    for (int i = 0; i < FREED; i++) {
+        pid[i] = fork();
+        if (pid[i] == 0) {
+            mp_child_code(wait_number(i), MP_EVALUE);
+            _exit(0);
+        }
+    }
+    do {
+        asleep = 0;
+        mp__waits_each(count_one, &asleep);
+    } while (asleep < FREED && poll(NULL, 0, 1) == 0);
+    mp_assert_ok(mp_lock_free(freed.lock));
+    mp_assert_ok(mp_rlock_free(freed.rlock));
+    mp_assert_ok(mp_semaphore_free(freed.semaphore));
+    mp_assert_ok(mp_semaphore_free(freed.undo));
+    mp_assert_ok(mp_event_free(freed.event));
+    mp_assert_ok(mp_barrier_free(freed.barrier));
+    mp_assert_ok(mp_condition_free(freed.own));
+    mp_assert_ok(mp_condition_free(freed.over));
+    for (int i = 0; i < FREED; i++) {
+        int status = 1;
+        waitpid(pid[i], &status, 0);
+        wrong += status != 0;
+    }
+    assert_null(mp__alloc_check());
+    assert_int_equal(wrong, 0);
+    assert_int_equal(mp_lock_locked(freed.below), 0);
+    mp_assert_ok(mp_lock_free(freed.below));
+    for (int i = 0; i < 64; i++) {
+        mp_assert_ok(mp_free(between[i]));
+    }
+}
+
 #define with_locks(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 static const struct CMUnitTest tests[] = {
@@ -439,6 +614,9 @@ static const struct CMUnitTest tests[] = {
     with_locks(test_lock_of_the_dead_is_news_to_one_of_many),
     with_locks(test_waiter_killed_costs_nobody),
     with_locks(test_waiter_with_interrupted_sleeps_sees_the_death_in_time),
+    with_locks(test_lock_of_a_zombie_goes_on_when_no_descriptor_is_left),
+    with_locks(test_lock_acquire_is_no_cancellation_point),
+    cmocka_unit_test(test_objects_freed_under_their_waiters_leave_the_heap_whole),
 };
 
 MP_TEST_MAIN(tests)

@@ -348,7 +348,7 @@ static int
 wants_a_queue_and_cleans_up(const mp_args *args)
 {
     mp_queue *q;
-    return mp_args_unpack(args, 1, (const mp_slot[]){{MP_SLOT_QUEUE, &q}}) == MP_ETYPE ? 0 : 1;
+    return mp_args_unpack(args, 1, (const mp_slot[]){{MP_SLOT_QUEUE, &q, 0}}) == MP_ETYPE ? 0 : 1;
 }
 
 static void

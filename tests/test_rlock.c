@@ -2,6 +2,7 @@
 #include "mp_test.h"
 
 #include <math.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -305,6 +306,71 @@ test_rlock_that_is_none_is_evalue(void **state)
     free(private);
 }
 
+/* ---- in the program's own fork hooks ------------------------------------------------------------*/
+
+/* As libraries do it for what must not change during a fork; registered before libmp's, by main(). */
+static mp_rlock *hooked;
+static int in_parent_gave, in_child_gave;
+
+static void
+before_fork(void)
+{
+    if (hooked) {
+        mp_rlock_acquire(hooked, MP_FOREVER);
+    }
+}
+
+static void
+in_parent(void)
+{
+    if (hooked) {
+        poll(NULL, 0, 50); /* the child comes first */
+        in_parent_gave = mp_rlock_release(hooked);
+    }
+}
+
+static void
+in_child(void)
+{
+    if (hooked) {
+        in_child_gave = mp_rlock_release(hooked);
+    }
+}
+
+/* In a child, which has no place in the table of members before the hook asks for one. */
+static void
+fork_with_hooks(mp_rlock *lock)
+{
+    hooked = lock;
+    alarm(10);
+    pid_t pid = fork();
+    if (pid == 0) {
+        mp_child_check(in_child_gave == MP_ESTATE);
+        _exit(0);
+    }
+    hooked = NULL;
+    int status;
+    mp_child_check(waitpid(pid, &status, 0) == pid && status == 0);
+    mp_child_check(in_parent_gave == 0);
+}
+
+static void
+test_rlock_in_fork_hooks_stays_the_parents(void **state)
+{
+    (void)state;
+    mp_rlock *lock = mp_rlock_new();
+    int status;
+    pid_t pid = fork();
+    if (pid == 0) {
+        fork_with_hooks(lock);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_int_equal(mp_rlock_locked(lock), 0);
+    mp_assert_ok(mp_rlock_free(lock));
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_rlock_opens_at_the_last_release),
     cmocka_unit_test(test_rlock_held_keeps_other_processes_out),
@@ -315,6 +381,13 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_rlock_excludes_processes_from_each_other),
     cmocka_unit_test(test_with_rlock_goes_in_and_out_by_levels),
     cmocka_unit_test(test_rlock_that_is_none_is_evalue),
+    cmocka_unit_test(test_rlock_in_fork_hooks_stays_the_parents),
 };
 
-MP_TEST_MAIN(tests)
+int
+main(int argc, char **argv)
+{
+    pthread_atfork(before_fork, in_parent, in_child);
+    mp_freeze_support(argc, argv);
+    return mp_test_main(argc, argv, tests, sizeof tests / sizeof *tests, true);
+}

@@ -98,6 +98,37 @@ test_args_go_into_variables(void **)
     mp_args_free(args);
 }
 
+struct point {
+    double x, y;
+};
+MP_QUEUE_OF(points, point);
+
+void
+test_queue_of_structs(void **)
+{
+    points *q = points_new(10);
+    assert_non_null(q);
+    const point in{1.5, -2};
+    point out{};
+    assert_int_equal(points_put(q, &in, MP_FOREVER), 0);
+    assert_int_equal(points_get(q, &out, MP_FOREVER), 0);
+    assert_true(out.x == in.x && out.y == in.y);
+    assert_int_equal(mp_queue_put(points_queue(q), 42, 0), MP_ETYPE);
+    assert_int_equal(points_free(q), 0);
+}
+
+void
+test_queue_kinds_take_any_value(void **)
+{
+    mp_queue *simple = mp_simple_queue_new(), *joinable = mp_joinable_queue_new(0);
+    assert_int_equal(mp_simple_queue_put(simple, std::string("string")), 0);
+    assert_int_equal(mp_joinable_queue_put(joinable, 1.5, 0), 0);
+    assert_int_equal(mp_joinable_queue_task_done(joinable), 0);
+    assert_int_equal(mp_joinable_queue_join(joinable, 0), 0);
+    mp_queue_free(simple);
+    mp_queue_free(joinable);
+}
+
 void
 test_queue_put_takes_any_value(void **)
 {
@@ -207,6 +238,8 @@ main(int argc, char **argv)
         cmocka_unit_test(test_containers_take_any_number_of_any_type),
         cmocka_unit_test(test_args_go_into_variables),
         cmocka_unit_test(test_queue_put_takes_any_value),
+        cmocka_unit_test(test_queue_of_structs),
+        cmocka_unit_test(test_queue_kinds_take_any_value),
         cmocka_unit_test(test_connection_send_takes_any_value),
         cmocka_unit_test(test_values_and_arrays_take_any_value),
         cmocka_unit_test(test_shared_data_of_a_type_are_copied),

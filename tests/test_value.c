@@ -296,6 +296,17 @@ test_value_with_contradicting_options_is_refused(void **state)
 }
 
 static void
+test_value_lock_is_not_freed_alone(void **state)
+{
+    (void)state;
+    mp_value *v = mp_value_new('i', 1);
+    mp_assert_code(mp_rlock_free(mp_value_get_lock(v)), MP_EVALUE);
+    mp_assert_ok(mp_value_acquire(v, 0)); /* an error changes nothing */
+    mp_assert_ok(mp_value_release(v));
+    mp_assert_ok(mp_value_free(v));
+}
+
+static void
 test_value_release_without_holding_is_refused(void **state)
 {
     (void)state;
@@ -699,6 +710,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_value_takes_the_lock_it_is_given),
     cmocka_unit_test(test_value_without_a_lock_has_none_to_give),
     cmocka_unit_test(test_value_with_contradicting_options_is_refused),
+    cmocka_unit_test(test_value_lock_is_not_freed_alone),
     cmocka_unit_test(test_value_release_without_holding_is_refused),
     cmocka_unit_test(test_value_with_a_plain_lock_counts_exactly_over_processes),
     cmocka_unit_test(test_value_of_a_context_is_as_any),

@@ -17,6 +17,8 @@
 #include <mp/connection.h>
 #include <mp/context.h>
 #include <mp/process.h>
+#include <mp/util.h>
+#include <mp/log.h>
 #include <mp/pool.h>
 
 #endif

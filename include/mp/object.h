@@ -52,7 +52,8 @@ enum mp_handle_type {
     MP_HANDLE_BARRIER,
     MP_HANDLE_VALUE,
     MP_HANDLE_ARRAY,
-    MP_HANDLE_CONNECTION /* of one process: travels only as an argument of a new process */
+    MP_HANDLE_CONNECTION, /* of one process: travels only as an argument of a new process */
+    MP_HANDLE_FD          /* a descriptor: likewise */
 };
 
 /* The fields are the library's; use the calls. */
@@ -77,6 +78,17 @@ typedef struct mp_barrier mp_barrier;
 typedef struct mp_value mp_value;
 typedef struct mp_array mp_array;
 typedef struct mp_connection mp_connection;
+
+/* A descriptor as a type of its own: mp_from() takes one, mp_args_get() fills one in. */
+typedef struct mp_fd {
+    int fd;
+} mp_fd;
+
+/* What mp_struct() makes: C data that travel as their bytes. */
+typedef struct mp_struct_ref {
+    void *data;
+    size_t size;
+} mp_struct_ref;
 
 MP_BEGIN_DECLS
 
@@ -117,6 +129,15 @@ MP_API mp_obj mp_from_barrier(mp_barrier *b);
 MP_API mp_obj mp_from_value(mp_value *v);
 MP_API mp_obj mp_from_array(mp_array *a);
 MP_API mp_obj mp_from_connection(mp_connection *c);
+
+/*
+ * A descriptor as an argument of a new process.  The child gets one of its own for the same open
+ * file, which stays open until it closes it; fd stays yours, and must be open until
+ * mp_process_start() has returned.  mp_dup_fd_detach() is the child's number; in the parent, fd.
+ * MP_KIND_FAILED with MP_EVALUE: negative.  mp_dup_fd_detach: MP_ETYPE when it is no descriptor.
+ */
+MP_API mp_obj mp_dup_fd(int fd);
+MP_API int mp_dup_fd_detach(mp_obj o);
 
 /* ---- keeping and letting go ------------------------------------------------------------------*/
 
@@ -249,11 +270,14 @@ enum mp_slot_type {
     MP_SLOT_BARRIER,
     MP_SLOT_VALUE,
     MP_SLOT_ARRAY,
-    MP_SLOT_CONNECTION
+    MP_SLOT_CONNECTION,
+    MP_SLOT_FD,    /* mp_fd: the child's own; -1 for None */
+    MP_SLOT_STRUCT /* size bytes, which must be as many as were sent */
 };
 typedef struct mp_slot {
     enum mp_slot_type type;
     void *to;
+    size_t size; /* of MP_SLOT_STRUCT, else not looked at */
 } mp_slot;
 
 /*
@@ -275,7 +299,9 @@ MP_END_DECLS
 /* ---- sugar -----------------------------------------------------------------------------------*/
 
 /*
- * mp_from(x)            the value of any C number, text, shared object or mp_obj
+ * mp_from(x)            the value of any C number, text, shared object, mp_fd or mp_obj
+ * mp_struct(&s)         C data by their bytes: a value for mp_args(), a place for mp_args_get().  No
+ *                       pointers in them, but to the heap; both sides must be of one size
  * mp_list(a, b, ...)    also mp_tuple, mp_set_of; up to 32 values, converted by mp_from; none is fine
  * mp_dict(k, v, ...)    up to 16 pairs
  * mp_args(a, b, ...)    the arguments of a process
@@ -295,7 +321,35 @@ mp__from_char(char c)
     return mp_from_int(c);
 }
 
+static inline mp_obj
+mp__from_fd(mp_fd d)
+{
+    return mp_dup_fd(d.fd);
+}
+
+static inline mp_obj
+mp__from_struct(mp_struct_ref s)
+{
+    return mp_bytes(s.data, s.size);
+}
+
+static inline mp_slot
+mp__slot_of(enum mp_slot_type type, void *to)
+{
+    mp_slot slot = {type, to, 0};
+    return slot;
+}
+
+static inline mp_slot
+mp__slot_of_struct(enum mp_slot_type type, mp_struct_ref s)
+{
+    mp_slot slot = {type, s.data, s.size};
+    return slot;
+}
+
 /* clang-format off */
+#define mp_struct(ptr) ((mp_struct_ref){(void *)(uintptr_t)(ptr), sizeof *(ptr)})
+
 #define mp_from(x)                                                                              \
     _Generic((x),                                                                               \
         mp_obj: mp__from_obj, bool: mp_bool, char: mp__from_char,                               \
@@ -308,10 +362,12 @@ mp__from_char(char c)
         mp_semaphore *: mp_from_semaphore, mp_condition *: mp_from_condition,                   \
         mp_event *: mp_from_event, mp_barrier *: mp_from_barrier,                               \
         mp_value *: mp_from_value, mp_array *: mp_from_array,                                   \
-        mp_connection *: mp_from_connection)(x)
+        mp_connection *: mp_from_connection, mp_fd: mp__from_fd,                                \
+        mp_struct_ref: mp__from_struct)(x)
 
 #define MP__SLOT(ptr)                                                                           \
-    { _Generic((ptr),                                                                           \
+    _Generic((ptr), mp_struct_ref: mp__slot_of_struct, default: mp__slot_of)(                   \
+        _Generic((ptr),                                                                         \
         mp_obj *: MP_SLOT_OBJ, bool *: MP_SLOT_BOOL, char *: MP_SLOT_CHAR,                      \
         signed char *: MP_SLOT_SCHAR, short *: MP_SLOT_SHORT, int *: MP_SLOT_INT,                \
         long *: MP_SLOT_LONG, long long *: MP_SLOT_LLONG, unsigned char *: MP_SLOT_UCHAR,       \
@@ -322,7 +378,8 @@ mp__from_char(char c)
         mp_rlock **: MP_SLOT_RLOCK, mp_value **: MP_SLOT_VALUE, mp_array **: MP_SLOT_ARRAY,     \
         mp_semaphore **: MP_SLOT_SEMAPHORE, mp_condition **: MP_SLOT_CONDITION,                 \
         mp_event **: MP_SLOT_EVENT, mp_barrier **: MP_SLOT_BARRIER,                             \
-        mp_connection **: MP_SLOT_CONNECTION), (ptr) }
+        mp_connection **: MP_SLOT_CONNECTION, mp_fd *: MP_SLOT_FD,                              \
+        mp_struct_ref: MP_SLOT_STRUCT), (ptr))
 
 #define mp_list(...)   MP__APPLY(mp_list_of, mp_obj, mp_from, __VA_ARGS__)
 #define mp_tuple(...)  MP__APPLY(mp_tuple_of, mp_obj, mp_from, __VA_ARGS__)

@@ -1,7 +1,7 @@
 /*
  * mp/sugar.hpp: the C++17 face of the sugar: overloads and templates where C has _Generic.
  *
- * mp/object.h includes it.  The calls that take an mp_obj (mp_queue_put, mp_connection_send,
+ * mp/object.h includes it.  The calls that take an mp_obj (the queues' put, mp_connection_send,
  * mp_value_new, mp_value_set, mp_array_set) take here, too, whatever mp_from() takes.
  */
 #ifndef MP_SUGAR_HPP
@@ -130,6 +130,26 @@ mp_from(mp_connection *c)
     return mp_from_connection(c);
 }
 
+inline mp_obj
+mp_from(mp_fd d)
+{
+    return mp_dup_fd(d.fd);
+}
+
+inline mp_obj
+mp_from(mp_struct_ref s)
+{
+    return mp_bytes(s.data, s.size);
+}
+
+template <class T>
+inline mp_struct_ref
+mp_struct(T *s)
+{
+    static_assert(std::is_trivially_copyable_v<T>, "they are copied byte by byte");
+    return mp_struct_ref{const_cast<std::remove_cv_t<T> *>(s), sizeof *s};
+}
+
 /* Other pointers are no values; memory of mp_malloc() goes as void *. */
 template <class T> mp_obj mp_from(T *) = delete;
 
@@ -190,7 +210,7 @@ mp__sugar_args(const T &...x)
 #define MP__SUGAR_SLOT(ctype, slot)                                                                \
     inline mp_slot mp__sugar_slot(ctype *to)                                                       \
     {                                                                                              \
-        return mp_slot{slot, to};                                                                  \
+        return mp_slot{slot, to, 0};                                                               \
     }
 MP__SUGAR_SLOT(mp_obj, MP_SLOT_OBJ)
 MP__SUGAR_SLOT(bool, MP_SLOT_BOOL)
@@ -219,11 +239,18 @@ MP__SUGAR_SLOT(mp_barrier *, MP_SLOT_BARRIER)
 MP__SUGAR_SLOT(mp_value *, MP_SLOT_VALUE)
 MP__SUGAR_SLOT(mp_array *, MP_SLOT_ARRAY)
 MP__SUGAR_SLOT(mp_connection *, MP_SLOT_CONNECTION)
+MP__SUGAR_SLOT(mp_fd, MP_SLOT_FD)
 #undef MP__SUGAR_SLOT
+
+inline mp_slot
+mp__sugar_slot(mp_struct_ref s)
+{
+    return mp_slot{MP_SLOT_STRUCT, s.data, s.size};
+}
 
 template <class... T>
 inline int
-mp_args_get(const mp_args *args, T *...to)
+mp_args_get(const mp_args *args, T... to)
 {
     if constexpr (sizeof...(to) == 0) {
         return mp_args_unpack_or_exit(args, 0, nullptr);
@@ -255,6 +282,20 @@ inline int
 mp_queue_put_nowait(mp_queue *q, const T &x)
 {
     return mp_queue_put_nowait(q, mp_from(x));
+}
+
+template <class T, mp__sugar_value<T> = 0>
+inline int
+mp_joinable_queue_put(mp_queue *q, const T &x, double timeout)
+{
+    return mp_joinable_queue_put(q, mp_from(x), timeout);
+}
+
+template <class T, mp__sugar_value<T> = 0>
+inline int
+mp_simple_queue_put(mp_queue *q, const T &x)
+{
+    return mp_simple_queue_put(q, mp_from(x));
 }
 
 template <class T, mp__sugar_value<T> = 0>

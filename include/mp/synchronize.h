@@ -4,8 +4,10 @@
  * Mirrors   multiprocessing.Lock, RLock, Semaphore, BoundedSemaphore; and below, with manuals of
  *           their own, Condition, Event, Barrier
  * Sharing   a lock lives in the family's heap; its pointer is valid in every process of the family
- * Threads   works between threads of one process as well
+ * Threads   works between threads of one process as well.  What a thread held that ended is still
+ *           held, until its process ends
  * Fork      a child forked while its parent holds a lock does not hold it
+ * Exec      what a process held that replaced itself by exec() may be held until that program ends
  * Death     the lock of a process that died goes to the next acquirer with MP_OWNER_DIED, within
  *           0.1 s.  A process that exits while it holds a lock counts as died.
  */

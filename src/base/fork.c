@@ -1,7 +1,13 @@
-/* base/fork.c: the one pthread_atfork registration of the library. */
+/*
+ * base/fork.c: the one pthread_atfork registration of the library.
+ *
+ * It is made when the program is loaded, and a room that registers twice counts once: a fork in one
+ * thread may find another anywhere in its first call, and the child does that call's part again.
+ */
 #include "base/fork.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
@@ -15,7 +21,6 @@ static struct {
 } rooms[MOST_ROOMS];
 static int room_count;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* over rooms; held across fork */
-static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void
 before(void)
@@ -50,7 +55,7 @@ in_child(void)
     pthread_mutex_unlock(&mutex);
 }
 
-static void
+__attribute__((constructor)) static void
 install(void)
 {
     pthread_atfork(before, in_parent, in_child);
@@ -60,9 +65,15 @@ int
 mp__fork_hooks(void (*before_fork)(void), void (*parent)(void), void (*child)(void))
 {
     int status = 0;
-    pthread_once(&once, install);
     pthread_mutex_lock(&mutex);
-    if (room_count == MOST_ROOMS) {
+    bool known = false;
+    for (int i = 0; i < room_count; i++) {
+        known |= rooms[i].before == before_fork && rooms[i].in_parent == parent &&
+                 rooms[i].in_child == child;
+    }
+    if (known) {
+        /* nothing to do */
+    } else if (room_count == MOST_ROOMS) {
         status = mp__error(MP_ENOMEM, "libmp: too many fork hooks (a defect of the library)");
     } else {
         rooms[room_count].before = before_fork;

@@ -2,6 +2,7 @@
 #include "base/handle.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -17,12 +18,11 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static struct slot *slots; /* capacity is 0 or a power of two, at most half full */
 static size_t capacity, count;
+static void (*_Atomic on_remove)(const void *object); /* NULL: nobody asks */
 
 static const char *const nouns[] = {
-    [MP__PROCESS] = "process",
-    [MP__CONNECTION] = "connection",
-    [MP__POOL] = "pool",
-    [MP__ARGS] = "mp_args",
+    [MP__PROCESS] = "process", [MP__CONNECTION] = "connection",     [MP__POOL] = "pool",
+    [MP__ARGS] = "mp_args",    [MP__CLOSED_QUEUE] = "closed queue",
 };
 
 static void
@@ -123,7 +123,17 @@ mp__handle_remove(const void *object, enum mp__handle_kind kind)
         }
     }
     unlock();
+    void (*told)(const void *) = atomic_load_explicit(&on_remove, memory_order_acquire);
+    if (s && told && kind != MP__ARGS) {
+        told(object);
+    }
     return s != NULL;
+}
+
+void
+mp__handle_on_remove(void (*removed)(const void *object))
+{
+    atomic_store_explicit(&on_remove, removed, memory_order_release);
 }
 
 bool

@@ -10,13 +10,16 @@
 
 #include <stdbool.h>
 
-enum mp__handle_kind { MP__PROCESS = 1, MP__CONNECTION, MP__POOL, MP__ARGS };
+enum mp__handle_kind { MP__PROCESS = 1, MP__CONNECTION, MP__POOL, MP__ARGS, MP__CLOSED_QUEUE };
 
 /* 0 or MP_ENOMEM. */
 int mp__handle_add(const void *object, enum mp__handle_kind kind);
 
 /* True when it was there; of two threads that free one object, one gets true. */
 bool mp__handle_remove(const void *object, enum mp__handle_kind kind);
+
+/* Have removed(object) called for every object but mp_args that is taken out; no lock is held. */
+void mp__handle_on_remove(void (*removed)(const void *object));
 
 /* Whether it is a live object of this kind. */
 bool mp__handle_live(const void *object, enum mp__handle_kind kind);

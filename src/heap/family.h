@@ -2,6 +2,7 @@
  * heap/family.h: the first pages of the family's heap, for the files of this room.
  *
  * Layout    0        struct mp__family: who made it, the allocator's state, the table of members
+ *                    and what crashed processes left (../process/crash.h)
  *           waits    who waits for what: a kilobyte for each member's slot (waits.h)
  *           data     blocks of the allocator, to the end of the mapping
  * Writers   magic .. key: the creator, before anyone else can attach.  alloc: the holder of its
@@ -21,7 +22,7 @@
 #include "heap/member.h"
 
 #define MP__FAMILY_MAGIC  UINT64_C(0x6c69626d70686561)
-#define MP__FAMILY_LAYOUT 2
+#define MP__FAMILY_LAYOUT 3
 
 /*
  * Set in the environment of a child that spawn starts until it has joined: "PARENT'S PID:SOCKET". A
@@ -30,6 +31,8 @@
  */
 #define MP__CHILD_ENV "LIBMP_CHILD"
 #define MP__CHILD_FD  3 /* where such a child finds the socket to its parent */
+
+#define MP__CRASH_BYTES 28672
 
 #define MP__BINS      320
 #define MP__BIN_WORDS (MP__BINS / 64)
@@ -43,6 +46,12 @@ struct mp__alloc {
     struct mp__journal journal;
 };
 
+/* What all who watch queues sleep on; see queue/watch.c. */
+struct mp__bell {
+    _Atomic uint32_t rung;
+    _Atomic uint32_t sleepers; /* 0: nobody sleeps */
+};
+
 struct mp__family {
     uint64_t magic;
     uint32_t layout;
@@ -53,9 +62,12 @@ struct mp__family {
     uint64_t data;  /* offset of the first block */
     uint64_t key;   /* random, in the blocks' check bits */
     struct mp__alloc alloc;
+    _Atomic uint64_t queues; /* ever made */
+    struct mp__bell bell;
     _Atomic uint32_t members_high;                       /* slots ever used */
     _Atomic uint64_t members[MP__MEMBER_SLOTS];          /* see member.c */
     _Atomic uint64_t waits_ready[MP__MEMBER_SLOTS / 64]; /* bits: whose waits have pages */
+    _Alignas(64) unsigned char crashes[MP__CRASH_BYTES]; /* of the process room: zero at first */
 };
 
 /* The family this process is a member of, NULL before mp__heap_join(). */

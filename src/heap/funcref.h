@@ -13,8 +13,8 @@ typedef void (*mp__func)(void);
 
 /* Fits shared memory: no address in it. */
 typedef struct mp__funcref {
-    uint32_t null; /* 1: no function */
-    uint32_t reserved;
+    uint32_t null;  /* 1: no function */
+    uint32_t named; /* 1: registered; its name stands in place of the module's path */
     mp__plat_funcref place;
 } mp__funcref;
 

@@ -35,6 +35,13 @@ typedef struct mp__head {
     uint32_t reserved;
 } mp__head;
 
+/*
+ * A free block's first bytes are the heap's.  Words that waiters change stand behind them: a waiter
+ * looks at the tag before it goes on, but what it waits for may be freed just then, and though that
+ * is its owner's fault, the family's heap must not suffer by it.
+ */
+#define MP__HEAP_OWN 32
+
 /* Make this process a member of a family with a heap, if it is not.  0 or an error with text. */
 int mp__heap_join(void);
 
@@ -65,7 +72,7 @@ int mp__shared_free(void *object, enum mp__tag tag, const char *call);
 
 /*
  * Clear the tag: of two that free one object, one gets 0 and then frees its parts and, with
- * mp_free(), the object.  MP_EVALUE for the other, and for what is not live.
+ * mp_free(), the object.  MP_EVALUE for the other, and for what is not live or is part of another.
  */
 int mp__shared_claim(void *object, enum mp__tag tag, const char *call);
 

@@ -67,7 +67,9 @@ ended(uint64_t word, uint32_t slot)
     pid_t pid = pid_of(word);
     uint32_t start = (uint32_t)(word >> (PID_BITS + GEN_BITS)) & START_MASK;
     if (pid == getpid()) {
-        return false;
+        /* Our own slot; or one of a process that is dead and had the same pid. */
+        mp__ident mine = atomic_load_explicit(&self, memory_order_relaxed);
+        return mine != 0 && slot != (mine & (MP__MEMBER_SLOTS - 1));
     }
     if (mp__plat_process_ended(pid, 0, mp__family_fd, (off_t)slot)) {
         return true;

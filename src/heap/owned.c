@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/recovery.h"
+#include "heap/heap.h"
 #include "heap/waits.h"
 
 #define SPINS       100
@@ -57,6 +58,13 @@ dead_owner_by_try(uint64_t seen)
     return false;
 }
 
+static uint32_t
+tag_of(const void *object)
+{
+    const mp__head *h = object;
+    return h ? atomic_load_explicit(&h->tag, memory_order_relaxed) : 0;
+}
+
 static bool
 spin(_Atomic uint64_t *word, uint64_t mine)
 {
@@ -79,7 +87,11 @@ acquire_asleep(_Atomic uint64_t *word, uint64_t mine, mp__deadline until, const 
                bool *slept)
 {
     int64_t slice = FIRST_SLICE, look = mp__plat_now() + slice;
+    const uint32_t tag = tag_of(object);
     for (;;) {
+        if (tag_of(object) != tag) {
+            return MP_EVALUE; /* it is somebody else's memory now */
+        }
         uint64_t seen = atomic_load_explicit(word, memory_order_relaxed);
         if (seen == 0 || (seen & MP__PLAT_DIED)) {
             int status = seen ? MP_OWNER_DIED : 0;
@@ -115,7 +127,7 @@ acquire_asleep(_Atomic uint64_t *word, uint64_t mine, mp__deadline until, const 
         mp__plat_wait(low_half(word), (uint32_t)seen, mp__slice_of(left, slice));
         /* By the clock, not by what the wait says: signals may end every single one early. */
         if (mp__plat_now() >= look) {
-            if (atomic_load_explicit(word, memory_order_relaxed) == seen &&
+            if (tag_of(object) == tag && atomic_load_explicit(word, memory_order_relaxed) == seen &&
                 mp__member_dead(mp__owned_owner(seen)) &&
                 take(word, &seen, mine | MP__PLAT_WAITERS)) {
                 return MP_OWNER_DIED;

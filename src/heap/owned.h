@@ -50,8 +50,9 @@ int mp__owned_acquire_slow(_Atomic uint64_t *word, uint64_t mine, mp__deadline u
 void mp__owned_wake(_Atomic uint64_t *word);
 
 /*
- * 0; MP_OWNER_DIED; MP_ETIMEOUT (without text).  object: what a diagnostic says that this thread
- * waits for (waits.h); NULL for locks of the library's own.
+ * 0; MP_OWNER_DIED; MP_ETIMEOUT (without text).  object: what the word is of, with an mp__head, for
+ * a diagnostic to say what this thread waits for (waits.h); NULL for locks of the library's own.
+ * MP_EVALUE (without text): the object was freed while we waited.
  */
 static inline int
 mp__owned_acquire_for(_Atomic uint64_t *word, uint64_t mine, mp__deadline until, const void *object)

@@ -63,6 +63,11 @@ mp__shared_claim(void *object, enum mp__tag tag, const char *call)
     mp__head *h = object;
     uint32_t live = (uint32_t)tag;
     int status = mp__shared_check(object, tag, call);
+    if (status == 0 && mp__heap_block_size(object) == 0) {
+        /* The lock of a value or a condition. */
+        return mp__error(MP_EVALUE, "%s: the %s is a part of another object, and goes with it",
+                         call, noun(tag));
+    }
     if (status == 0 && !atomic_compare_exchange_strong(&h->tag, &live, 0)) {
         status = mp__error(MP_EVALUE, "%s: the %s was freed by another meanwhile", call, noun(tag));
     }

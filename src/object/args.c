@@ -1,10 +1,13 @@
 /* args.c - the arguments of a process, and the way out of them into C variables. */
 #include "object/object.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <float.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/handle.h"
@@ -83,9 +86,92 @@ mp_args_item(const mp_args *args, size_t i)
     return i < mp_args_len(args) ? ((mp__seq *)args->tuple.mp__u.p)->items[i] : mp_none();
 }
 
+/* ---- descriptors of a child of fork ---------------------------------------------------------- */
+
+/* The containers that were met already and can be met again: those with several references. */
+struct met {
+    const void **bodies;
+    size_t count, room;
+};
+
+/* Whether body was met before; notes it.  Without memory for that it was not. */
+static bool
+met_before(struct met *m, mp__body *body)
+{
+    if (mp__body_refs(body) <= 1) {
+        return false;
+    }
+    for (size_t i = 0; i < m->count; i++) {
+        if (m->bodies[i] == body) {
+            return true;
+        }
+    }
+    if (m->count == m->room) {
+        size_t room = m->room ? m->room * 2 : 16;
+        const void **more = realloc(m->bodies, room * sizeof *more);
+        if (!more) {
+            return false;
+        }
+        m->bodies = more;
+        m->room = room;
+    }
+    m->bodies[m->count++] = body;
+    return false;
+}
+
+static int
+own_fd(mp_obj *o)
+{
+    int fd = fcntl((int)o->mp__u.i, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (fd < 0) {
+        return mp__error_os(errno, "passing descriptor %d", (int)o->mp__u.i);
+    }
+    o->mp__u.i = fd;
+    return 0;
+}
+
+/* Keys of dicts and members of sets stay as they are: their number is what they are found by. */
+static int
+own_fds_in(mp_obj *o, unsigned depth, struct met *met)
+{
+    int rc = 0;
+    if (o->mp__kind == MP_KIND_HANDLE && o->mp__handle == MP_HANDLE_FD) {
+        return own_fd(o);
+    }
+    bool sequence = o->mp__kind == MP_KIND_LIST || o->mp__kind == MP_KIND_TUPLE;
+    if ((!sequence && o->mp__kind != MP_KIND_DICT) || depth == MP__DEPTH_MAX ||
+        met_before(met, mp__obj_body(*o))) {
+        return 0;
+    }
+    mp__seq *s = o->mp__u.p;
+    mp__table *t = o->mp__u.p;
+    for (size_t i = 0; sequence && i < s->len && rc == 0; i++) {
+        rc = own_fds_in(&s->items[i], depth + 1, met);
+    }
+    for (size_t i = 0; !sequence && i < t->len && rc == 0; i++) {
+        rc = own_fds_in(&t->entries[i].value, depth + 1, met);
+    }
+    return rc;
+}
+
+bool
+mp__args_may_have_fds(const mp_args *args)
+{
+    return mp_args_len(args) > 0 && atomic_load_explicit(&mp__fds_were_made, memory_order_relaxed);
+}
+
+int
+mp__args_own_fds(mp_args *args)
+{
+    struct met met = {NULL, 0, 0};
+    int rc = mp__args_may_have_fds(args) ? own_fds_in(&args->tuple, 0, &met) : 0;
+    free(met.bodies);
+    return rc;
+}
+
 /* ---- unpacking ------------------------------------------------------------------------------- */
 
-enum class { OBJECT, BOOLEAN, SIGNED, UNSIGNED, REAL, STRING, HANDLE };
+enum class { OBJECT, BOOLEAN, SIGNED, UNSIGNED, REAL, STRING, HANDLE, STRUCT };
 
 typedef struct slot_type {
     const char *name; /* of the C type */
@@ -137,6 +223,8 @@ static const slot_type slot_types[] = {
     [MP_SLOT_VALUE] = HANDLE_SLOT("mp_value *", MP_HANDLE_VALUE, "Value"),
     [MP_SLOT_ARRAY] = HANDLE_SLOT("mp_array *", MP_HANDLE_ARRAY, "Array"),
     [MP_SLOT_CONNECTION] = HANDLE_SLOT("mp_connection *", MP_HANDLE_CONNECTION, "Connection"),
+    [MP_SLOT_FD] = HANDLE_SLOT("mp_fd", MP_HANDLE_FD, "DupFd"),
+    [MP_SLOT_STRUCT] = {"struct", STRUCT, 0, 0, 0, "bytes"},
 };
 
 static bool
@@ -164,6 +252,8 @@ suits(const slot_type *type, mp_obj o)
     case HANDLE:
         return o.mp__kind == MP_KIND_NONE ||
                (o.mp__kind == MP_KIND_HANDLE && o.mp__handle == (uint32_t)type->handle);
+    case STRUCT:
+        return o.mp__kind == MP_KIND_BYTES;
     }
     return false;
 }
@@ -188,6 +278,10 @@ check_slot(size_t number, const mp_slot *slot, mp_obj o)
     if (type->class == UNSIGNED && (i < 0 || (uint64_t)i > type->max)) {
         return mp__error(MP_EOVERFLOW, "argument %zu is int %lld, which does not fit %s", number,
                          (long long)i, type->name);
+    }
+    if (type->class == STRUCT && ((mp__text *)o.mp__u.p)->len != slot->size) {
+        return mp__error(MP_ETYPE, "argument %zu is bytes of length %zu, expected a struct of %zu",
+                         number, ((mp__text *)o.mp__u.p)->len, slot->size);
     }
     if (slot->type == MP_SLOT_FLOAT && o.mp__kind == MP_KIND_FLOAT && isfinite(o.mp__u.f) &&
         fabs(o.mp__u.f) > FLT_MAX) {
@@ -250,6 +344,12 @@ store(const mp_slot *slot, mp_obj o)
         break;
     case MP_SLOT_STR:
         *(const char **)slot->to = none ? NULL : mp_as_str(o);
+        break;
+    case MP_SLOT_FD:
+        ((mp_fd *)slot->to)->fd = none ? -1 : (int)i;
+        break;
+    case MP_SLOT_STRUCT:
+        memcpy(slot->to, ((mp__text *)o.mp__u.p)->data, slot->size);
         break;
     default: {
         void *address = none ? NULL : o.mp__u.p;

@@ -28,6 +28,8 @@
 typedef struct mp__obj_handles {
     int (*connection_out)(void *ctx, mp_connection *c, int64_t *ret_index); /* dump: its number */
     int (*connection_in)(void *ctx, int64_t index, mp_connection **ret);    /* load */
+    int (*fd_out)(void *ctx, int fd, int64_t *ret_index);
+    int (*fd_in)(void *ctx, int64_t index, int *ret);
     int (*check)(void *ctx, enum mp_handle_type type,
                  void *address); /* load: live, of that type? */
     void *ctx;
@@ -56,6 +58,14 @@ mp_args *mp__args_from_tuple(mp_obj tuple);
 
 /* The tuple, borrowed; empty for NULL. */
 mp_obj mp__args_tuple(const mp_args *args);
+
+/* Whether descriptors are among them: what mp__args_own_fds() would find work in. */
+bool mp__args_may_have_fds(const mp_args *args);
+
+/* In a child of fork: each descriptor becomes one of the child's own.  0 or an error with text. */
+int mp__args_own_fds(mp_args *args);
+
+extern _Atomic bool mp__fds_were_made; /* value.c: by this process or one it is a copy of */
 
 /* Set in a child by the process room: reports mp_last_error_text() and leaves with exit_code. */
 extern void (*mp__args_exit_hook)(int exit_code);

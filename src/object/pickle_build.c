@@ -339,16 +339,20 @@ call_handle(mp__reader *r, const mp__seq *args)
     const mp__obj_handles *h = r->handles;
     const mp_obj *a = args->items;
     if (!h || args->len != 2 || a[0].mp__kind != MP_KIND_INT || a[1].mp__kind != MP_KIND_INT ||
-        a[0].mp__u.i < MP_HANDLE_POINTER || a[0].mp__u.i > MP_HANDLE_CONNECTION) {
+        a[0].mp__u.i < MP_HANDLE_POINTER || a[0].mp__u.i > MP_HANDLE_FD) {
         return mp__read_bad(r, "a handle that is none");
     }
     mp_obj o = {.mp__kind = MP_KIND_HANDLE, .mp__handle = (uint32_t)a[0].mp__u.i};
-    bool connection = o.mp__handle == MP_HANDLE_CONNECTION;
-    if (connection ? !h->connection_in : !h->check) {
+    bool connection = o.mp__handle == MP_HANDLE_CONNECTION, fd = o.mp__handle == MP_HANDLE_FD;
+    if (connection ? !h->connection_in : fd ? !h->fd_in : !h->check) {
         return mp__read_bad(r, "a handle where none can be");
     }
     int rc;
-    if (connection) {
+    if (fd) {
+        int number = -1;
+        rc = h->fd_in(h->ctx, a[1].mp__u.i, &number);
+        o.mp__u.i = number;
+    } else if (connection) {
         mp_connection *c = NULL;
         rc = h->connection_in(h->ctx, a[1].mp__u.i, &c);
         o.mp__u.p = c;

@@ -375,28 +375,39 @@ put_error(out *w, mp_obj o, bool again)
     return rc;
 }
 
+/* The number that a handle is sent as. */
+static int
+handle_number(out *w, mp_obj o, int64_t *ret)
+{
+    const mp__obj_handles *h = w->handles;
+    bool connection = o.mp__handle == MP_HANDLE_CONNECTION, fd = o.mp__handle == MP_HANDLE_FD;
+    if (connection && h && h->connection_out) {
+        return h->connection_out(h->ctx, o.mp__u.p, ret);
+    }
+    if (fd && h && h->fd_out) {
+        return h->fd_out(h->ctx, (int)o.mp__u.i, ret);
+    }
+    if (connection || fd) {
+        return mp__error(MP_ERUNTIME,
+                         "pickle: a %s cannot be sent: it travels only as an argument of a new "
+                         "process",
+                         connection ? "connection" : "descriptor");
+    }
+    *ret = (int64_t)(uintptr_t)o.mp__u.p;
+    return h ? 0
+             : mp__error(MP_ERUNTIME,
+                         "pickle: a %s at %p cannot be sent: a shared object travels only within "
+                         "the family, through queues, pipes and arguments",
+                         mp_obj_type_name(o), o.mp__u.p);
+}
+
 static int
 put_handle(out *w, mp_obj o)
 {
     static const char module[] = MP__HANDLE_MODULE, name[] = MP__HANDLE_NAME;
-    bool connection = o.mp__handle == MP_HANDLE_CONNECTION;
-    int64_t address = (int64_t)(uintptr_t)o.mp__u.p;
-    if (connection) {
-        if (!w->handles || !w->handles->connection_out) {
-            return mp__error(MP_ERUNTIME, "pickle: a connection cannot be sent: it travels only "
-                                          "as an argument of a new process");
-        }
-        int rc = w->handles->connection_out(w->handles->ctx, o.mp__u.p, &address);
-        if (rc) {
-            return rc;
-        }
-    } else if (!w->handles) {
-        return mp__error(MP_ERUNTIME,
-                         "pickle: a %s at %p cannot be sent: a shared object travels only within "
-                         "the family, through queues, pipes and arguments",
-                         mp_obj_type_name(o), o.mp__u.p);
-    }
-    int rc = put_global(w, module, name, &name[1]);
+    int64_t address = 0;
+    int rc = handle_number(w, o, &address);
+    rc = rc ? rc : put_global(w, module, name, &name[1]);
     rc = rc ? rc : put_int(w, o.mp__handle);
     rc = rc ? rc : put_int(w, address);
     rc = rc ? rc : put1(w, OP_TUPLE2);

@@ -497,6 +497,7 @@ put_handle(text *t, mp_obj o)
         [MP_HANDLE_VALUE] = "multiprocessing.sharedctypes.",
         [MP_HANDLE_ARRAY] = "multiprocessing.sharedctypes.",
         [MP_HANDLE_CONNECTION] = "multiprocessing.connection.",
+        [MP_HANDLE_FD] = "multiprocessing.reduction.",
     };
     char form[128];
     bool known = o.mp__handle && o.mp__handle < sizeof modules / sizeof *modules;

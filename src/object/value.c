@@ -336,6 +336,28 @@ mp_from_connection(mp_connection *c)
     return handle(MP_HANDLE_CONNECTION, c);
 }
 
+_Atomic bool mp__fds_were_made;
+
+mp_obj
+mp_dup_fd(int fd)
+{
+    if (fd < 0) {
+        return mp__obj_failed(mp__error(MP_EVALUE, "mp_dup_fd: %d is no descriptor", fd));
+    }
+    atomic_store_explicit(&mp__fds_were_made, true, memory_order_relaxed);
+    mp_obj o = {.mp__kind = MP_KIND_HANDLE, .mp__handle = MP_HANDLE_FD, .mp__u.i = fd};
+    return o;
+}
+
+int
+mp_dup_fd_detach(mp_obj o)
+{
+    if (o.mp__kind != MP_KIND_HANDLE || o.mp__handle != MP_HANDLE_FD) {
+        return mp__error(MP_ETYPE, "mp_dup_fd_detach: expected DupFd, got %s", mp_obj_type_name(o));
+    }
+    return (int)o.mp__u.i;
+}
+
 /* ---- looking --------------------------------------------------------------------------------- */
 
 enum mp_kind
@@ -370,6 +392,8 @@ handle_name(uint32_t type)
         return "Array";
     case MP_HANDLE_CONNECTION:
         return "Connection";
+    case MP_HANDLE_FD:
+        return "DupFd";
     default:
         return "handle";
     }

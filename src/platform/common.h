@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "platform/platform.h"
 
@@ -32,6 +33,12 @@ void mp__plat_file_build(const struct stat *file, mp__plat_funcref *ret);
 
 /* Whether the two sides tell different builds; a build that is not known differs from none. */
 bool mp__plat_build_differs(const mp__plat_funcref *one, const mp__plat_funcref *other);
+
+/* mp__plat_die_with() by a thread that sleeps on the pipe.  0 or -errno. */
+int mp__plat_watch(int fd);
+
+/* waitid() for one process, without waiting when it has WNOHANG.  As mp__plat_child_ended(). */
+int mp__plat_wait_id(idtype_t type, id_t id, int options, int *ret_code);
 
 /* Each side's own part of mp__plat_spawn: close every descriptor from 4 up.  0 or an errno. */
 int mp__plat_spawn_closes(posix_spawn_file_actions_t *actions);

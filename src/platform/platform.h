@@ -30,6 +30,15 @@ int mp__plat_random(void *buf, size_t len);
 int mp__plat_cpus(void);
 int mp__plat_usable_cpus(void);
 
+/*
+ * Let this thread, and what it makes, run on these processors only, by their numbers.  0; -EINVAL:
+ * one of them is none that it may use, and nothing has changed; -ENOTSUP (posix/ has no such call).
+ */
+int mp__plat_set_cpus(const int32_t *cpus, size_t count);
+
+/* The threads of this process; 0 when the system does not tell. */
+int mp__plat_threads(void);
+
 /* One spin of a waiting loop. */
 static inline void
 mp__plat_pause(void)
@@ -209,10 +218,68 @@ int mp__plat_spawn(const char *path, char *const argv[], char *const envp[], int
 int mp__plat_executable(const char *argv0, char *buf, size_t size);
 
 /*
- * Ask for SIGKILL when the parent ends; 0, or -ENOTSUP.  To linux/ the parent is the THREAD that
- * made this process: the signal comes at its end.  A parent that is gone already sends nothing.
+ * Have this process ended by SIGKILL when fd, the reading end of a pipe, comes to the end of the
+ * file; at once when it is there already.  No other process may have this very end: one that did
+ * would be killed in our place.  fd stays open.  0 or -errno.  linux/ has the kernel do it; posix/
+ * needs a thread that sleeps on the pipe.
  */
-int mp__plat_die_with_parent(void);
+int mp__plat_die_with(int fd);
+
+/*
+ * Whether the child pid has ended.  1 and *ret_code, 0 to 255 or minus the signal; 0 it has not;
+ * -ECHILD: somebody else has its status.  It stays a zombie, and its pid its own, until
+ * mp__plat_reap().  pidfd is -1 or the child's: with it no other child that got the same pid later
+ * is taken for it.
+ */
+int mp__plat_child_ended(pid_t pid, int pidfd, int *ret_code);
+void mp__plat_reap(pid_t pid, int pidfd); /* waits for it */
+
+/* Signal the child pid, or with its pidfd exactly that one.  0 or -errno. */
+int mp__plat_signal(pid_t pid, int pidfd, int signal_number);
+
+/* ---- crashes --------------------------------------------------------------------------------- */
+
+/*
+ * In a signal handler: where the thread was, by its context (the handler's third argument), and the
+ * return addresses up its stack, as far as frame pointers lead.  How many, at most `most`; posix/: 0.
+ * Reads no memory that may not be there.
+ */
+size_t mp__plat_crash_frames(const void *context, uint64_t *ret_frames, size_t most);
+
+#define MP__PLAT_CRASH_MODULES 12
+#define MP__PLAT_CRASH_PATH    192
+
+/* Where code comes from: module `module` at `offset` in its file; module < 0: unknown. */
+typedef struct mp__plat_code {
+    int32_t module;
+    uint32_t reserved;
+    uint64_t offset;
+} mp__plat_code;
+typedef struct mp__plat_modules {
+    uint32_t count;
+    char path[MP__PLAT_CRASH_MODULES][MP__PLAT_CRASH_PATH]; /* the first: the program's own */
+} mp__plat_modules;
+
+/*
+ * In a signal handler: which modules the n addresses are in; those that are no code are unknown.
+ * posix/: all unknown.
+ */
+void mp__plat_crash_modules(const uint64_t *addresses, size_t n, mp__plat_code *ret_code,
+                            mp__plat_modules *ret_modules);
+
+/*
+ * The function at an offset of a module's file, or with by_address of its memory image: its name
+ * into buf, *ret_within how far inside.  Reads the file's symbols; not for a handler.  path "": the
+ * program's own file.  0, -ENOENT, -errno; posix/: -ENOTSUP.
+ */
+int mp__plat_symbol(const char *path, uint64_t offset, bool by_address, char *buf, size_t size,
+                    uint64_t *ret_within);
+
+/*
+ * In a signal handler: send the signal with its info once more to this thread, so that its default
+ * action sees what the handler saw.  posix/: without the info.
+ */
+void mp__plat_raise_again(int signal_number, void *info);
 
 /* ---- functions across images ----------------------------------------------------------------- */
 

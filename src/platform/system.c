@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,6 +21,17 @@ mp__plat_cpus(void)
 {
     long n = sysconf(_SC_NPROCESSORS_ONLN);
     return n < 1 ? 1 : n > INT_MAX ? INT_MAX : (int)n;
+}
+
+/* Where there is such a directory, it has one in it for each thread. */
+int
+mp__plat_threads(void)
+{
+    struct stat st;
+    if (stat("/proc/self/task", &st) < 0 || !S_ISDIR(st.st_mode) || st.st_nlink < 3) {
+        return 0;
+    }
+    return st.st_nlink > INT_MAX ? INT_MAX : (int)st.st_nlink - 2;
 }
 
 int

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/handle.h"
+#include "base/log.h"
 #include "object/object.h"
 #include "pool/job.h"
 #include "process/process.h"
@@ -112,7 +113,7 @@ bury_worker(mp_pool *pool, uint32_t i)
 int
 mp__pool_tend(mp_pool *pool)
 {
-    uint32_t alive = 0;
+    uint32_t alive = 0, added = 0;
     int status = 0;
     pthread_mutex_lock(&pool->mutex);
     for (uint32_t i = 0; i < pool->team->size; i++) {
@@ -134,9 +135,13 @@ mp__pool_tend(mp_pool *pool)
         } else {
             status = start_worker(pool, i);
             alive += status == 0;
+            added += status == 0;
         }
     }
     pthread_mutex_unlock(&pool->mutex);
+    while (added-- > 0) {
+        mp__log_debug("added worker");
+    }
     return alive ? 0 : status;
 }
 
@@ -263,6 +268,9 @@ mp_pool_new(const mp_pool_options *options)
     int status = pool ? 0 : mp_last_error();
     for (uint32_t i = 0; pool && status == 0 && i < pool->team->size; i++) {
         status = start_worker(pool, i);
+        if (status == 0) {
+            mp__log_debug("added worker");
+        }
     }
     mp_args_free(o->initargs);
     if (status < 0 && pool) {
@@ -318,6 +326,7 @@ mp_pool_close(mp_pool *pool)
     if (status < 0) {
         return status;
     }
+    mp__log_debug("closing pool");
     pthread_mutex_lock(&pool->one_map); /* what is under way is finished first */
     uint32_t open = MP__TEAM_OPEN;
     atomic_compare_exchange_strong(&pool->team->state, &open, MP__TEAM_CLOSED);
@@ -333,6 +342,7 @@ mp_pool_terminate(mp_pool *pool)
     if (status < 0) {
         return status;
     }
+    mp__log_debug("terminating pool");
     atomic_store(&pool->team->state, MP__TEAM_TERMINATED);
     end_workers(pool);
     mp__team_announce(pool->team);
@@ -350,6 +360,7 @@ mp_pool_join(mp_pool *pool)
     if (atomic_load(&pool->team->state) == MP__TEAM_OPEN) {
         return mp__error(MP_EVALUE, "mp_pool_join: the pool is open; close or terminate it first");
     }
+    mp__log_debug("joining pool");
     join_workers(pool);
     return 0;
 }

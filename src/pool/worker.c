@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "object/object.h"
 #include "sync/handles.h"
 #include "sync/park.h"
@@ -162,9 +163,11 @@ nobody_waits(const struct mp__team *team, struct pace *pace)
     return mp__member_dead(team->owner);
 }
 
-static void
+/* How many chunks it did. */
+static size_t
 work(struct mp__team *team, struct mp__team_row *row, struct mp__job *job)
 {
+    size_t done = 0;
     struct pace pace = {mp__plat_now(), 0, 1};
     uint32_t me = (uint32_t)(row - team->row) + 1, chunk;
     mp__func task = NULL;
@@ -177,27 +180,31 @@ work(struct mp__team *team, struct mp__team_row *row, struct mp__job *job)
             mp__job_fail(job, status, chunk * job->chunksize, mp_last_error_text());
         }
         finish_chunk(team, job, chunk);
+        done++;
         if (nobody_waits(team, &pace)) {
-            return;
+            break;
         }
     }
+    return done;
 }
 
 /* ---- the loop -------------------------------------------------------------------------------- */
 
-/* Work on the team's job, if there is one. */
-static void
+/* Work on the team's job, if there is one.  How many chunks of it were done here. */
+static size_t
 look_for_work(struct mp__team *team, struct mp__team_row *row)
 {
+    size_t done = 0;
     struct mp__job *job = atomic_load(&team->job);
     if (job) {
         atomic_store(&row->job, job);
         if (atomic_load(&team->job) == job) {
-            work(team, row, job);
+            done = work(team, row, job);
         }
         atomic_store(&row->job, NULL);
         mp__park_wake_all(&team->done_waiters, &team->done_event);
     }
+    return done;
 }
 
 static int
@@ -225,11 +232,13 @@ mp__pool_worker(const mp_args *args)
     if (status < 0) {
         return status;
     }
+    size_t done = 0; /* what Python's workers call tasks are chunks */
     for (;;) { /* whoever publishes changes work_event, so between two looks nothing is missed */
         uint32_t seen = atomic_load(&team->work_event);
-        look_for_work(team, row);
+        done += look_for_work(team, row);
         if (atomic_load(&team->state) != MP__TEAM_OPEN) {
-            return 0;
+            mp__log_debug("worker got sentinel -- exiting");
+            break;
         }
         for (int i = 0; i < MP__SPINS && atomic_load(&team->work_event) == seen; i++) {
             mp__plat_pause();
@@ -241,8 +250,11 @@ mp__pool_worker(const mp_args *args)
         if (atomic_load(&team->work_event) == seen) {
             mp__park_leave(&team->work_waiters, &team->work_event, seen);
             if (mp__member_dead(team->owner)) {
-                return 0; /* nobody will ever ask again */
+                mp__log_debug("worker got EOFError or OSError -- exiting");
+                break; /* nobody will ever ask again */
             }
         }
     }
+    mp__log_debug("worker exiting after %zu tasks", done);
+    return 0;
 }

@@ -18,11 +18,14 @@
 
 #include "base/error.h"
 #include "base/handle.h"
+#include "base/log.h"
 #include "base/name.h"
 #include "heap/family.h"
 #include "heap/member.h"
 #include "object/object.h"
 #include "platform/platform.h"
+#include "process/finalize.h"
+#include "process/crash.h"
 #include "process/launch.h"
 
 static mp_process main_process = {
@@ -31,6 +34,7 @@ static mp_process main_process = {
     .identity = (char *)(uintptr_t) "",
     .sentinel = -1,
     .start_pipe = -1,
+    .lifeline = -1,
 };
 static mp_process *self = &main_process;
 static bool is_child;         /* started by the library */
@@ -87,6 +91,8 @@ mp__program_argv(void)
 static MP_NORETURN_ATTR void
 finish(int code)
 {
+    mp__log_info("process exiting with exitcode %d", code);
+    mp__plat_flush_output(); /* what an exit handler prints comes after */
     mp__process_shutdown();
     mp__plat_flush_output();
     _exit(code & 0xff);
@@ -99,6 +105,20 @@ mp_exit(int code)
         finish(code);
     }
     exit(code);
+}
+
+void
+mp_exit_message(const char *text)
+{
+    fflush(stdout);
+    fprintf(stderr, "%s\n", text ? text : "");
+    mp_exit(1);
+}
+
+pid_t
+mp__process_parent_pid(void)
+{
+    return is_child ? born.parent_pid : 0;
 }
 
 /* As Python's traceback of an uncaught exception, cut down to its first and last line. */
@@ -149,13 +169,20 @@ exit_for_args(int code)
 void
 mp__child_give_up_stdin(bool copied)
 {
-    int fd = open("/dev/null", O_RDONLY);
+    const char path[] = "/dev/null"; /* on the stack: one page less for a forked child to map */
+    int fd = open(path, O_RDONLY);
     if (fd > 0) {
         dup2(fd, 0);
         close(fd);
     }
+    mp__child_forget_stdin(copied && fd >= 0);
+}
+
+void
+mp__child_forget_stdin(bool copied)
+{
     /* A thread that was reading when its process forked may have left the stream locked. */
-    if (copied && fd >= 0 && mp__plat_stdin_has_unread() && ftrylockfile(stdin) == 0) {
+    if (copied && mp__plat_stdin_has_unread() && ftrylockfile(stdin) == 0) {
         rewind(stdin);
         funlockfile(stdin);
     }
@@ -167,12 +194,16 @@ mp__parent_ended(const mp_process *p)
     if (p->owner == getpid() && getppid() != p->pid) {
         return true; /* another took us over; the pid may be anybody's by now */
     }
+    if (p->owner != getpid() && self->owner == getpid() && self->start_pipe >= 0) {
+        return mp__plat_poll_in(self->start_pipe, MP__TRY) == 1; /* its end is the parent's */
+    }
     return mp__plat_process_ended(p->pid, 0, -1, 0);
 }
 
 void
 mp__child_main(mp_process *p, const struct mp__birth *birth)
 {
+    bool prepared = self->reporter == getpid(); /* a spare */
     is_child = true;
     born = *birth;
     parent_told = false; /* a child of a child: what was told was its parent's */
@@ -182,18 +213,17 @@ mp__child_main(mp_process *p, const struct mp__birth *birth)
     p->state = MP__STARTED;
     mp__args_exit_hook = exit_for_args;
     mp__context_pin(birth->method);
-    if (p->daemon && birth->parent_is_os_parent && birth->parent_main_thread) {
-        /* The system counts the thread that forked as the parent: ask only when that is the first
-           thread, which lives as long as its process. */
-        mp__plat_die_with_parent();
-        if (getppid() != birth->parent_pid) {
-            _exit(1); /* it died before we asked */
-        }
+    mp__crash_watch(p, prepared);
+    if (p->lifeline >= 0) {
+        mp__plat_die_with(p->lifeline);
     }
-    if (birth->method != &mp__popen_forkserver) { /* whose server did it for all */
+    if (!birth->has_stdin && birth->method != &mp__popen_forkserver) { /* its server did it */
         mp__child_give_up_stdin(birth->method == &mp__popen_fork);
     }
-    finish(p->target ? exit_code_of(p->target(p->args)) : 0);
+    mp__exit_forget();
+    mp__after_fork_run();
+    mp__log_info("child process calling self.run()");
+    finish(exit_code_of(mp__process_run(p)));
 }
 
 /* Touch, in a child that is forked ahead, what its end will touch. */
@@ -203,6 +233,7 @@ mp__child_warm(void)
     born.method = NULL;
     mp__args_exit_hook = exit_for_args;
     mp__context_pin(&mp__popen_forkserver);
+    mp__crash_prepare();
 }
 
 /* ---- mp_freeze_support ----------------------------------------------------------------------- */
@@ -212,7 +243,7 @@ static MP_NORETURN_ATTR void
 be_spawned(int sock)
 {
     struct mp__hello hello;
-    int fds[MP__LAUNCH_FDS + 1], count = MP__LAUNCH_FDS + 1;
+    int fds[MP__HELLO_FDS], count = MP__HELLO_FDS;
     if (mp__launch_receive(sock, &hello, fds, &count) < 0 || count < 1) {
         _exit(1); /* the parent is gone */
     }
@@ -226,7 +257,12 @@ be_spawned(int sock)
         _exit(1);
     }
     if (hello.kind == MP__HELLO_SERVER) {
-        mp__launch_answer(sock, 0);
+        mp__child_give_up_stdin(false);
+        status = mp__preload_run((const void *)(uintptr_t)hello.block);
+        mp__launch_answer(sock, status);
+        if (status < 0) {
+            _exit(1);
+        }
         mp__forkserver_main(sock);
     }
     mp__launch_run((const void *)(uintptr_t)hello.block, fds + 1, count - 1, sock, true);

@@ -4,6 +4,8 @@
  *
  * Writers   one mutex over the list, and over every wait for a status: so of two threads that join
  *           one child, both learn its exit code.  Nobody sleeps under it.
+ * Orphans   a daemon hangs on a pipe whose writing end only its parent has: however that ends, and
+ *           whichever thread started it, the system sees to the daemon's end (lifeline).
  * Death     a status that somebody else took (waitpid(-1), SIGCHLD ignored) is noted as lost
  * Fork      the child starts with an empty list; objects it inherits belong to their owner
  */
@@ -13,17 +15,22 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/fork.h"
 #include "base/handle.h"
+#include "base/log.h"
+#include "base/name.h"
 #include "heap/member.h"
 #include "platform/platform.h"
+#include "process/crash.h"
+#include "process/finalize.h"
+#include "process/launch.h"
 
 /* Without pidfds a sentinel may be held open by strangers: look for ourselves this often. */
 #define LOOK_MS 50
@@ -31,6 +38,7 @@
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static mp_process *first;
+static mp_process *first_line; /* of those with a lifeline, started or about to be */
 static int init_status;
 
 void
@@ -48,13 +56,17 @@ mp__children_unlock(void)
 static void
 before_fork(void)
 {
-    mp__children_lock(); /* in this order: a signal through the forkserver takes both too */
+    mp__children_lock(); /* in this order, everywhere */
     mp__forkserver_lock();
+    mp__preload_lock();
+    mp__spawn_lock();
 }
 
 static void
 in_parent(void)
 {
+    mp__spawn_unlock();
+    mp__preload_unlock();
     mp__forkserver_unlock();
     mp__children_unlock();
 }
@@ -67,6 +79,17 @@ in_child(void)
         close(me->start_pipe); /* it tells the end of the process that forked, not of this one */
         me->start_pipe = -1;
     }
+    if (me->lifeline >= 0) {
+        close(me->lifeline);
+        me->lifeline = -1;
+    }
+    for (mp_process *p = first_line; p; p = p->line_next) {
+        close(p->lifeline); /* it is our parent's alone: else its daemons would wait for us too */
+        p->lifeline = -1;
+    }
+    first_line = NULL;
+    mp__spawn_unlock();
+    mp__preload_unlock();
     mp__forkserver_forked();
     mp__forkserver_unlock();
     first = NULL;
@@ -76,7 +99,11 @@ in_child(void)
 static void
 init(void)
 {
+    mp__crash_init();
     init_status = mp__fork_hooks(before_fork, in_parent, in_child);
+    if (init_status == 0) {
+        init_status = mp__registry_init();
+    }
     if (init_status == 0 && atexit(mp__process_shutdown) != 0) {
         init_status = mp__error(MP_ENOMEM, "no memory for the library's exit handler");
     }
@@ -119,12 +146,66 @@ take_out(mp_process *p)
     p->next = p->back = NULL;
 }
 
+/* Under the mutex. */
+static void
+cut(mp_process *p)
+{
+    if (p->lifeline < 0) {
+        return;
+    }
+    if (p->line_back) {
+        p->line_back->line_next = p->line_next;
+    } else {
+        first_line = p->line_next;
+    }
+    if (p->line_next) {
+        p->line_next->line_back = p->line_back;
+    }
+    p->line_next = p->line_back = NULL;
+    close(p->lifeline);
+    p->lifeline = -1;
+}
+
+void
+mp__children_cut(mp_process *p)
+{
+    mp__children_lock();
+    cut(p);
+    mp__children_unlock();
+}
+
+int
+mp__children_lifeline(mp_process *p)
+{
+    int fds[2];
+    mp__children_lock(); /* held over fork: no child gets the end without knowing of it */
+    int status = mp__plat_pipe(fds);
+    if (status == 0) {
+        status = mp__plat_lift_pair(fds);
+    }
+    if (status == 0) {
+        p->lifeline = fds[1];
+        p->line_back = NULL;
+        p->line_next = first_line;
+        if (first_line) {
+            first_line->line_back = p;
+        }
+        first_line = p;
+    }
+    mp__children_unlock();
+    return status < 0
+               ? mp__error_os(-status, "mp_process_start: no pipe to end the daemon %s by", p->name)
+               : fds[0];
+}
+
 bool
 mp__children_poll(mp_process *p)
 {
     if (p->state == MP__STARTED && p->popen->poll(p)) {
+        mp__crash_collect(p);
         p->state = MP__ENDED;
         take_out(p);
+        cut(p);
     }
     return p->state != MP__STARTED;
 }
@@ -134,45 +215,39 @@ static bool
 poll_or_drop(mp_process *p)
 {
     bool ended = mp__children_poll(p);
-    if (ended && p->detached) {
+    if (ended && p->detached && p->held == 0) {
         mp__process_destroy(p);
     }
     return ended;
 }
 
+/* The pidfd of a child that has one. */
+static int
+pidfd_of(const mp_process *p)
+{
+    return p->sentinel_is_pidfd ? p->sentinel : -1;
+}
+
 int
 mp__children_poll_pid(mp_process *p)
 {
-    siginfo_t info;
-    int status, r;
-    do {
-        info.si_pid = 0;
-        r = waitid(P_PID, (id_t)p->pid, &info, WEXITED | WNOHANG | WNOWAIT);
-    } while (r < 0 && errno == EINTR);
-    if (r == 0 && info.si_pid == 0) {
+    int status = mp__plat_child_ended(p->pid, pidfd_of(p), &p->exitcode);
+    if (status == 0) {
         return 0;
     }
-    if (r == 0) {
+    if (status > 0) {
         /* While it is a zombie its pid is nobody else's: what it left in the table is freed now. */
         mp__member_reaped(p->pid);
-        pid_t got;
-        do {
-            got = waitpid(p->pid, &status, 0);
-        } while (got < 0 && errno == EINTR);
-        r = got == p->pid ? 0 : -1;
+        mp__plat_reap(p->pid, pidfd_of(p));
     }
-    if (r < 0) {
-        p->lost = true;
-    } else {
-        p->exitcode = WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
-    }
+    p->lost = status < 0;
     return 1;
 }
 
 int
 mp__children_signal_pid(mp_process *p, int signal_number)
 {
-    return kill(p->pid, signal_number) < 0 ? -errno : 0;
+    return mp__plat_signal(p->pid, pidfd_of(p), signal_number);
 }
 
 int
@@ -202,6 +277,7 @@ mp__children_wait(mp_process *p, mp__deadline until)
         mp__children_close_sentinel(p); /* by another thread, meanwhile */
     }
     mp__children_unlock();
+    mp__crash_log();
     return status;
 }
 
@@ -238,6 +314,10 @@ mp__process_destroy(mp_process *p)
         close(p->sentinel);
     }
     mp_args_free(p->args);
+    mp_args_free(p->userdata);
+    mp__authkey_unref(p->authkey);
+    free(p->attributes);
+    mp__crash_free(p->crash);
     if (p->name_is_ours) {
         free(p->name);
     }
@@ -257,6 +337,7 @@ mp__children_sweep(void)
         }
     }
     mp__children_unlock();
+    mp__crash_log();
 }
 
 mp_process **
@@ -276,6 +357,7 @@ mp_active_children(size_t *ret_count)
         }
     }
     mp__children_unlock();
+    mp__crash_log();
     if (!list) {
         mp__error(MP_ENOMEM, "mp_active_children: no memory for %zu children", room);
     }
@@ -287,42 +369,110 @@ mp_active_children(size_t *ret_count)
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
-/* The oldest child that runs, NULL; what was let go of and has ended is freed on the way. */
+/* Under the mutex: reap all that have ended.  The oldest that has not, or NULL. */
 static mp_process *
-any_running(void)
+reap(void)
 {
     mp_process *found = NULL;
-    mp__children_lock();
     for (mp_process *p = first, *next; p; p = next) {
         next = p->next;
         if (!poll_or_drop(p)) {
             found = p;
         }
     }
+    return found;
+}
+
+static void
+reap_all(void)
+{
+    mp__children_lock();
+    reap();
+    mp__children_unlock();
+}
+
+/* The oldest child that runs, held; or NULL. */
+static mp_process *
+any_running(void)
+{
+    mp__children_lock();
+    mp_process *p = reap();
+    if (p) {
+        p->held++;
+    }
+    mp__children_unlock();
+    return p;
+}
+
+/* Under the mutex.  One that nobody has any more is freed. */
+static void
+let_go(mp_process *p)
+{
+    p->held--;
+    if (p->held == 0 && p->detached && p->state != MP__STARTED) {
+        mp__process_destroy(p);
+    }
+}
+
+/* The oldest child, a daemon if daemons, that was not called at this step of the end; it is now, and
+   is held. */
+static mp_process *
+call_next(bool daemons, char name[MP__NAME_BYTES])
+{
+    mp_process *found = NULL;
+    mp__children_lock();
+    for (mp_process *p = first; p; p = p->next) {
+        if (daemons ? p->daemon && !p->end_called : !p->join_called) {
+            found = p;
+        }
+    }
+    if (found) {
+        found->held++;
+        *(daemons ? &found->end_called : &found->join_called) = true;
+        snprintf(name, MP__NAME_BYTES, "%s", found->name);
+    }
     mp__children_unlock();
     return found;
 }
 
-void
-mp__process_shutdown(void)
+static void
+terminate(mp_process *p)
 {
     mp__children_lock();
-    for (mp_process *p = first, *next; p; p = next) {
-        next = p->next;
-        if (p->daemon && !poll_or_drop(p)) {
-            p->popen->signal(p, SIGTERM);
-        }
+    if (!mp__children_poll(p)) {
+        p->popen->signal(p, SIGTERM);
     }
+    let_go(p);
     mp__children_unlock();
+}
+
+static void
+join(mp_process *p)
+{
+    mp__children_wait(p, MP__NEVER); /* and takes it from the list */
+    mp__children_lock();
+    let_go(p);
+    mp__children_unlock();
+}
+
+void
+mp__children_end(void)
+{
+    char name[MP__NAME_BYTES];
     mp_process *p;
-    while ((p = any_running()) != NULL) {
-        mp__children_wait(p, MP__NEVER);
-        if (p->detached) {
-            mp__process_destroy(p); /* the wait took it from the list */
-        }
+    reap_all(); /* nobody ends those that have ended, nor joins them below */
+    while ((p = call_next(true, name)) != NULL) {
+        mp__log_info("calling terminate() for daemon %s", name);
+        terminate(p);
     }
-    mp__process_settle();
-    mp__member_leave();
+    reap_all();
+    while ((p = call_next(false, name)) != NULL) {
+        mp__log_info("calling join() for process %s", name);
+        join(p);
+    }
+    while ((p = any_running()) != NULL) {
+        join(p); /* one that another thread started meanwhile */
+    }
 }
 
 void

@@ -1,12 +1,13 @@
 /* process/context.c: start methods, the global choice among them, and contexts. */
 #include <mp/context.h>
 
-#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
-#include "base/fork.h"
+#include "base/log.h"
 #include "platform/platform.h"
 #include "process/process.h"
 
@@ -62,11 +63,7 @@ mp__context_in_use(void)
 void
 mp__context_pin(const struct mp__popen *method)
 {
-    size_t i = 0;
-    while (i < METHODS - 1 && contexts[i].popen != method) {
-        i++;
-    }
-    atomic_store(&chosen, &contexts[i]);
+    atomic_store(&chosen, mp__context_of(method));
 }
 
 const mp_context *
@@ -132,6 +129,108 @@ const char *
 mp_context_get_start_method(const mp_context *ctx)
 {
     return ctx ? ctx->name : mp_get_start_method(false);
+}
+
+const mp_context *
+mp_context_get_context(const mp_context *ctx, const char *method)
+{
+    return ctx && !method ? ctx : mp_get_context(method);
+}
+
+int
+mp_context_set_start_method(const mp_context *ctx, const char *method)
+{
+    return ctx ? mp__error(MP_EVALUE,
+                           "mp_context_set_start_method: the %s context keeps its method",
+                           ctx->name)
+               : mp_set_start_method(method, false);
+}
+
+const mp_context *
+mp_context_fork(void)
+{
+    return &contexts[0];
+}
+
+const mp_context *
+mp_context_spawn(void)
+{
+    return &contexts[1];
+}
+
+const mp_context *
+mp_context_forkserver(void)
+{
+    return &contexts[2];
+}
+
+const mp_context *
+mp__context_of(const struct mp__popen *method)
+{
+    size_t i = 0;
+    while (i < METHODS - 1 && contexts[i].popen != method) {
+        i++;
+    }
+    return &contexts[i];
+}
+
+/* ---- fork with threads ----------------------------------------------------------------------- */
+
+static _Atomic int strict = -1; /* what mp_set_fork_strict() said; -1: nothing */
+
+int
+mp_set_fork_strict(bool on)
+{
+    atomic_store(&strict, on);
+    return 0;
+}
+
+int
+mp__fork_strict(void)
+{
+    return atomic_load(&strict);
+}
+
+void
+mp__fork_strict_adopt(int parents)
+{
+    atomic_store(&strict, parents);
+}
+
+static bool
+is_strict(void)
+{
+    int said = atomic_load_explicit(&strict, memory_order_relaxed);
+    const char *wish = said < 0 ? getenv("MP_FORK_STRICT") : NULL;
+    return said < 0 ? wish && *wish && strcmp(wish, "0") != 0 : said;
+}
+
+int
+mp__context_check_threads(const char *child)
+{
+    static _Atomic pid_t warned; /* the process that was */
+    pid_t pid = getpid();
+    bool refuse = is_strict();
+    if (!refuse && (!mp__log_heard(MP_LOG_WARNING) || atomic_load(&warned) == pid)) {
+        return 0; /* nobody would hear it: threads are not counted */
+    }
+    int threads = mp__plat_threads();
+    if (threads <= 1) {
+        return 0;
+    }
+    if (refuse) {
+        return mp__error(MP_ERUNTIME,
+                         "mp_process_start: this process (pid=%d) has %d threads, so a fork may "
+                         "lead to deadlocks in %s, and MP_FORK_STRICT or mp_set_fork_strict() "
+                         "forbids it; use the start method forkserver or spawn",
+                         (int)pid, threads, child);
+    }
+    if (atomic_exchange(&warned, pid) != pid) {
+        mp__log_warning("This process (pid=%d) is multi-threaded, use of fork() may lead to "
+                        "deadlocks in the child.",
+                        (int)pid);
+    }
+    return 0;
 }
 
 int

@@ -12,8 +12,8 @@
  *
  * Waiting   pselect on the socket, with SIGCHLD let through only there, so no end is missed
  * Death     of the client: the socket ends, and with it an offer in it; the spare sees the end of
- *           its own and exits; daemons are ended, the others go on, and the server exits.  Of a
- *           child: its exit code goes to the client by the child's socket.  Of the server: a spare
+ *           its own and exits; children have their own ways to learn of it, and the server exits.
+ *           Of a child: its exit code goes to the client by the child's socket.  Of the server: a spare
  *           that is then taken sees that its parent is another, and leaves; the client makes a new
  *           server.
  * Fork      a spare closes the server's socket and those of its siblings
@@ -45,7 +45,6 @@ struct served {
     pid_t pid;       /* 0: free */
     int status_fd;   /* its own end of its socket, on which its end is told */
     uint64_t number; /* of a spare; 0: it is known to be taken */
-    bool daemon;
 };
 static struct served *table;
 static size_t table_size;
@@ -125,7 +124,7 @@ static MP_NORETURN_ATTR void
 be_spare(int own, pid_t server, uint64_t number)
 {
     struct mp__hello hello;
-    int fds[MP__LAUNCH_FDS], count = MP__LAUNCH_FDS;
+    int fds[MP__HELLO_FDS], count = MP__HELLO_FDS;
     mp__launch_warm(); /* nobody waits for us yet */
     atomic_load_explicit(note_of(number), memory_order_relaxed);
     if (mp__launch_receive(own, &hello, fds, &count) < 0 || hello.kind != MP__HELLO_CHILD) {
@@ -254,25 +253,12 @@ reap(void)
     }
 }
 
-static void
-signal_child(const struct mp__hello *hello)
-{
-    if (row_of(hello->pid)) {
-        kill(hello->pid, hello->signal);
-    }
-}
-
 /* Spares that nobody took end by themselves; without us nobody would reap them. */
 static MP_NORETURN_ATTR void
 client_is_gone(const sigset_t *inherited)
 {
     const struct timespec slice = {.tv_nsec =
                                        10 * MP__MS}; /* a spare that is taken makes no noise */
-    for (size_t i = 0; i < table_size; i++) {
-        if (table[i].pid != 0 && table[i].daemon) {
-            kill(table[i].pid, SIGTERM);
-        }
-    }
     for (reap(); spares() > 0; reap()) {
         pselect(0, NULL, NULL, NULL, &slice, inherited);
     }
@@ -289,24 +275,9 @@ serve_one(int sock, const sigset_t *inherited)
     if (mp__launch_receive(sock, &hello, NULL, &none) < 0) {
         client_is_gone(inherited);
     }
-    struct served *row = row_of(hello.pid);
-    switch (hello.kind) {
-    case MP__HELLO_NEXT:
-        if (hello.number == offered && offer(sock, inherited, true)) {
-            refill(sock, inherited);
-        } /* else the offer is on its way */
-        break;
-    case MP__HELLO_DAEMON:
-        if (row) {
-            row->daemon = true;
-        }
-        break;
-    case MP__HELLO_SIGNAL:
-        signal_child(&hello);
-        break;
-    default:
-        break;
-    }
+    if (hello.kind == MP__HELLO_NEXT && hello.number == offered && offer(sock, inherited, true)) {
+        refill(sock, inherited);
+    } /* else the offer is on its way */
 }
 
 void

@@ -16,13 +16,17 @@
 #include "heap/heap.h"
 #include "object/object.h"
 #include "platform/platform.h"
+#include "process/attributes.h"
+#include "process/finalize.h"
 #include "sync/handles.h"
 
 #define BLOCK_MAGIC UINT32_C(0x6c6d7062)
 
 /*
- * Layout    the struct, then name, identity, parent's name, directory, each with its NUL, then the
- *           pickle of the arguments
+ * Layout    the struct, then the attributes (attributes.h) and what it runs in place of its target
+ *           (an mp__funcref), if there are any, then name, identity, parent's name, directory,
+ *           temporary directory, each with its NUL, then the authkey and the pickle of the
+ *           arguments, in a pair with the user's data if there are any
  * Writers   the parent, before the hello is sent; it frees the block when it has the answer
  * Death     of the parent: the block is leaked in a heap that goes with its last process
  */
@@ -30,17 +34,30 @@ struct block {
     uint32_t magic;
     uint32_t method; /* index in methods[] */
     int32_t parent_pid;
-    uint8_t daemon, parent_main_thread;
-    uint16_t reserved;
+    uint8_t daemon, has_context, has_run, has_userdata;
     uint32_t name_len, identity_len, parent_name_len; /* NULs included */
     uint32_t dir_len; /* 0: the child is in the right directory, or ours has no name any more */
     uint64_t args_len;
+    uint64_t ticket;         /* crash.h */
+    uint32_t attributes_len; /* a multiple of 8; 0: none */
+    uint32_t temp_dir_len;   /* its NUL included */
+    uint32_t authkey_len;
+    uint32_t reserved;
+    struct mp__logger_birth log;
+    int32_t fork_strict;
     mp__funcref target;
-    char text[];
+    _Alignas(8) char text[];
 };
 
 static const struct mp__popen *const methods[] = {&mp__popen_fork, &mp__popen_spawn,
                                                   &mp__popen_forkserver};
+
+/* What it runs in place of its target, if it has that. */
+static mp__funcref *
+run_of(struct block *b)
+{
+    return (mp__funcref *)(void *)(b->text + b->attributes_len);
+}
 
 static uint32_t
 method_index(const char *method)
@@ -73,6 +90,23 @@ connection_out(void *ctx, mp_connection *c, int64_t *ret_index)
     return 0;
 }
 
+/* A descriptor likewise. */
+static int
+fd_out(void *ctx, int fd, int64_t *ret_index)
+{
+    struct mp__launch *l = ctx;
+    if (fcntl(fd, F_GETFD) < 0) {
+        return mp__error_os(errno, "mp_process_start: passing descriptor %d", fd);
+    }
+    if (l->fd_count == MP__LAUNCH_FDS) {
+        return mp__error(MP_EVALUE, "mp_process_start: more than %d descriptors as arguments",
+                         MP__LAUNCH_FDS);
+    }
+    l->fds[l->fd_count] = fd;
+    *ret_index = l->fd_count++;
+    return 0;
+}
+
 /* A forkserver is in the directory of its own start: its children are told ours.  The bytes of the
    name with its NUL, 0 for none. */
 static size_t
@@ -91,17 +125,34 @@ append(char *to, const void *from, size_t len)
     return to + len;
 }
 
+/* The pickle of what p is given. */
+static int
+dump_args(const mp_process *p, const mp__obj_handles *handles, void **ret, size_t *ret_len)
+{
+    mp_obj args = mp__args_tuple(p->args);
+    if (!p->userdata) {
+        return mp__obj_dump(args, handles, ret, ret_len);
+    }
+    const mp_obj both[] = {mp_obj_ref(args), mp_obj_ref(mp_args_item(p->userdata, 0))};
+    mp_obj pair = mp_tuple_of(2, both);
+    int status = mp__obj_dump(pair, handles, ret, ret_len);
+    mp_obj_free(pair);
+    return status;
+}
+
 int
 mp__launch_make(mp_process *p, const char *method, struct mp__launch *ret)
 {
     ret->block = NULL;
     ret->fd_count = 0;
-    const mp__obj_handles handles = {.connection_out = connection_out, .ctx = ret};
+    ret->lifeline = -1;
+    const mp__obj_handles handles = {
+        .connection_out = connection_out, .fd_out = fd_out, .ctx = ret};
     void *args = NULL;
     size_t args_len = 0; /* of no arguments: nothing is sent */
     int status = 0;
-    if (mp_args_len(p->args) > 0) {
-        status = mp__obj_dump(mp__args_tuple(p->args), &handles, &args, &args_len);
+    if (mp_args_len(p->args) > 0 || p->userdata) {
+        status = dump_args(p, &handles, &args, &args_len);
     }
     if (status < 0) {
         return status;
@@ -111,8 +162,15 @@ mp__launch_make(mp_process *p, const char *method, struct mp__launch *ret)
     size_t parent_len = strlen(self->name) + 1;
     char dir[4096];
     size_t dir_len = directory(method, dir, sizeof dir);
-    struct block *b =
-        mp_malloc(sizeof *b + name_len + identity_len + parent_len + dir_len + args_len);
+    size_t attributes_size = p->attributes ? p->attributes->size : 0;
+    size_t attributes_len = (attributes_size + 7) / 8 * 8;
+    char temp_dir[MP__TEMP_DIR_BYTES];
+    mp__temp_dir_get(temp_dir);
+    size_t temp_dir_len = strlen(temp_dir) + 1, authkey_len = 0;
+    size_t run_len = p->run ? sizeof(mp__funcref) : 0;
+    const void *authkey = mp_process_authkey(p, &authkey_len);
+    struct block *b = mp_malloc(sizeof *b + attributes_len + run_len + name_len + identity_len +
+                                parent_len + dir_len + temp_dir_len + authkey_len + args_len);
     if (!b) {
         free(args);
         return MP_ENOMEM;
@@ -122,26 +180,57 @@ mp__launch_make(mp_process *p, const char *method, struct mp__launch *ret)
     b->method = method_index(method);
     b->parent_pid = (int32_t)getpid();
     b->daemon = p->daemon;
-    b->parent_main_thread = mp__plat_tid() == (uint32_t)getpid();
     b->name_len = (uint32_t)name_len;
     b->identity_len = (uint32_t)identity_len;
     b->parent_name_len = (uint32_t)parent_len;
     b->dir_len = (uint32_t)dir_len;
     b->args_len = args_len;
-    char *to = append(b->text, p->name, name_len);
+    b->ticket = p->ticket;
+    b->attributes_len = (uint32_t)attributes_len;
+    b->temp_dir_len = (uint32_t)temp_dir_len;
+    b->fork_strict = mp__fork_strict();
+    mp__logger_describe(&b->log);
+    if (p->attributes) {
+        memcpy(b->text, p->attributes, attributes_size);
+    }
+    b->has_context = p->context != NULL;
+    b->has_run = p->run != NULL;
+    b->has_userdata = p->userdata != NULL;
+    b->authkey_len = (uint32_t)authkey_len;
+    char *to = append(b->text + attributes_len + run_len, p->name, name_len);
     to = append(to, p->identity, identity_len);
     to = append(to, self->name, parent_len);
     to = append(to, dir, dir_len);
+    to = append(to, temp_dir, temp_dir_len);
+    if (authkey_len > 0) {
+        to = append(to, authkey, authkey_len);
+    }
     if (args_len > 0) {
         append(to, args, args_len);
     }
     free(args);
     ret->block = b;
     status = mp__funcref_make((mp__func)p->target, &b->target);
+    if (status == 0 && p->run) {
+        status = mp__funcref_make((mp__func)p->run, run_of(b));
+    }
+    if (status == 0 && p->daemon) {
+        ret->lifeline = status = mp__children_lifeline(p);
+        ret->fds[ret->fd_count++] = ret->lifeline;
+    }
     if (status < 0) {
         mp__launch_done(ret);
     }
-    return status;
+    return status < 0 ? status : 0;
+}
+
+void
+mp__launch_sent(struct mp__launch *l)
+{
+    if (l->lifeline >= 0) {
+        close(l->lifeline);
+        l->lifeline = -1;
+    }
 }
 
 void
@@ -149,6 +238,7 @@ mp__launch_done(struct mp__launch *l)
 {
     mp_free(l->block);
     l->block = NULL;
+    mp__launch_sent(l);
 }
 
 int
@@ -239,13 +329,26 @@ connection_in(void *ctx, int64_t index, mp_connection **ret)
 }
 
 static int
-read_args(const char *data, size_t len, const int *fds, int fd_count, mp_args **ret)
+fd_in(void *ctx, int64_t index, int *ret)
+{
+    const struct arrivals *a = ctx;
+    if (index < 0 || index >= a->count) {
+        return mp__error(MP_ERUNTIME, "a descriptor did not arrive");
+    }
+    *ret = a->fds[index];
+    atomic_store_explicit(&mp__fds_were_made, true, memory_order_relaxed);
+    return 0;
+}
+
+static int
+read_args(const char *data, size_t len, const int *fds, int fd_count, mp_process *p,
+          bool with_userdata)
 {
     struct arrivals a = {fds, fd_count};
     const mp__obj_handles handles = {
-        .connection_in = connection_in, .check = mp__family_check, .ctx = &a};
+        .connection_in = connection_in, .fd_in = fd_in, .check = mp__family_check, .ctx = &a};
     mp_obj tuple;
-    *ret = NULL;
+    p->args = p->userdata = NULL;
     if (len == 0) {
         return 0;
     }
@@ -253,8 +356,14 @@ read_args(const char *data, size_t len, const int *fds, int fd_count, mp_args **
     if (status < 0) {
         return status;
     }
-    *ret = mp__args_from_tuple(tuple);
-    return *ret ? 0 : mp_last_error();
+    if (with_userdata) {
+        mp_obj pair = tuple, userdata = mp_obj_ref(mp_list_get(pair, 1));
+        tuple = mp_obj_ref(mp_list_get(pair, 0));
+        mp_obj_free(pair);
+        p->userdata = mp_args_of(1, &userdata);
+    }
+    p->args = mp__args_from_tuple(tuple);
+    return p->args && (p->userdata || !with_userdata) ? 0 : mp_last_error();
 }
 
 /* Build the process object that the block, which is one, describes.  0 or an error with text. */
@@ -262,38 +371,61 @@ static int
 read_block(const struct block *b, const int *fds, int fd_count, mp_process *p,
            struct mp__birth *birth)
 {
-    const char *dir = b->text + b->name_len + b->identity_len + b->parent_name_len;
-    const char *args = dir + b->dir_len;
-    mp__func target;
+    const char *texts = b->text + b->attributes_len + (b->has_run ? sizeof(mp__funcref) : 0);
+    const char *dir = texts + b->name_len + b->identity_len + b->parent_name_len;
+    const char *temp_dir = dir + b->dir_len, *authkey = temp_dir + b->temp_dir_len;
+    const char *args = authkey + b->authkey_len;
+    mp__func target, run = NULL;
     int status = mp__funcref_find(&b->target, &target);
+    if (status == 0 && b->has_run) {
+        status = mp__funcref_find(run_of((struct block *)(uintptr_t)b), &run);
+    }
+    if (status == 0 && b->parent_pid != 0) { /* else it is nobody's: mp__launch_warm() */
+        status = mp__authkey_adopt(p, authkey, b->authkey_len);
+    }
     if (status < 0) {
         return status;
     }
     if (b->dir_len > 0 && chdir(dir) < 0) {
         return mp__error_os(errno, "going to the directory %s", dir);
     }
-    status = read_args(args, b->args_len, fds, fd_count, &p->args);
+    status = read_args(args, b->args_len, fds, fd_count, p, b->has_userdata);
     if (status < 0) {
         return status;
     }
+    if (b->temp_dir_len > 1) {
+        mp__temp_dir_adopt(temp_dir);
+    }
+    mp__logger_adopt(&b->log);
+    mp__fork_strict_adopt(b->fork_strict);
     p->target = (mp_target)target;
+    p->run = (mp_run)run;
+    p->context = b->has_context ? mp__context_of(methods[b->method]) : NULL;
     /* The three texts in one copy, which lives as long as the process. */
     static char usual[256];
-    size_t texts = b->name_len + b->identity_len + b->parent_name_len;
-    char *copy = texts <= sizeof usual ? usual : malloc(texts);
+    size_t texts_len = b->name_len + b->identity_len + b->parent_name_len;
+    char *copy = texts_len <= sizeof usual ? usual : malloc(texts_len);
     if (!copy) {
         return mp__error(MP_ENOMEM, "no memory for the process object");
     }
-    memcpy(copy, b->text, texts);
+    memcpy(copy, texts, texts_len);
     p->name = copy;
     p->identity = copy + b->name_len;
     p->daemon = b->daemon;
-    p->sentinel = p->start_pipe = -1;
+    p->ticket = b->ticket;
+    p->sentinel = p->start_pipe = p->lifeline = -1;
+    if (b->daemon && fd_count > 0) {
+        p->lifeline = fds[fd_count - 1];
+    }
     birth->method = methods[b->method];
     birth->parent_name = p->identity + b->identity_len;
     birth->parent_pid = b->parent_pid;
-    birth->parent_main_thread = b->parent_main_thread;
-    return 0;
+    if (b->attributes_len > 0) {
+        /* Last: what was read until here needed memory and descriptors. */
+        status = mp__attributes_apply((const struct mp__attributes *)(const void *)b->text, false,
+                                      &birth->has_stdin);
+    }
+    return status;
 }
 
 static mp_process self; /* of this process, for as long as it runs */

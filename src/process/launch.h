@@ -14,17 +14,17 @@
 #include "heap/funcref.h"
 #include "process/process.h"
 
-/* Descriptors that one hello carries at most; the kernel's limit for one message is 253. */
+/* Descriptors of arguments that a child is sent at most, and all of a hello: also the lifeline of a
+   daemon, which is the last, and the heap, the first, under spawn.  The kernel takes 253. */
 #define MP__LAUNCH_FDS 250
+#define MP__HELLO_FDS  (MP__LAUNCH_FDS + 2)
 
 enum mp__hello_kind {
     MP__HELLO_CHILD = 1,  /* be this child */
     MP__HELLO_SERVER = 2, /* be the forkserver */
     /* to the forkserver, and from it */
-    MP__HELLO_SIGNAL = 3, /* signal a child of yours */
-    MP__HELLO_DAEMON = 4, /* your child pid is a daemon */
-    MP__HELLO_NEXT = 5,   /* I took your spare `number`: offer another */
-    MP__HELLO_OFFER = 6 /* here is spare `number` with its socket; pid < 0: -errno, there is none */
+    MP__HELLO_NEXT = 3, /* I took your spare `number`: offer another */
+    MP__HELLO_OFFER = 4 /* here is spare `number` with its socket; pid < 0: -errno, there is none */
 };
 
 #define MP__HELLO_MAGIC UINT32_C(0x6c6d7031)
@@ -36,7 +36,7 @@ struct mp__hello {
     uint64_t heap_base, heap_size;
     uint64_t block; /* address of the launch block */
     uint64_t number;
-    int32_t pid, signal;
+    int32_t pid, unused;
 };
 
 struct mp__answer {
@@ -54,12 +54,14 @@ struct mp__end {
 /* A launch block and the descriptors that belong to it. */
 struct mp__launch {
     void *block;
-    int fds[MP__LAUNCH_FDS]; /* borrowed */
+    int fds[MP__LAUNCH_FDS + 1]; /* borrowed */
     int fd_count;
+    int lifeline; /* the last of them, ours to close; -1: no daemon */
 };
 
 /* Describe p for a child of `method`.  0 or an error with text. */
 int mp__launch_make(mp_process *p, const char *method, struct mp__launch *ret);
+void mp__launch_sent(struct mp__launch *l); /* the child has the descriptors */
 void mp__launch_done(struct mp__launch *l);
 
 /*
@@ -101,6 +103,16 @@ int mp__spawn_possible(void);
  */
 int mp__spawn_image(enum mp__hello_kind kind, const struct mp__launch *l, pid_t *ret_pid,
                     int *ret_socket);
+
+/*
+ * preload.c: what the server is to run first.  In the client: the list as a block of the heap, for
+ * the hello; NULL when there is none, or with *ret_status < 0 and text.  In the server: run them;
+ * 0 or an error with text: it is to end.
+ */
+void *mp__preload_describe(int *ret_status);
+int mp__preload_run(const void *block);
+void mp__preload_lock(void); /* held across fork */
+void mp__preload_unlock(void);
 
 /* forkserver.c: serve requests that come in on sock until it is closed. */
 void mp__forkserver_main(int sock) MP_NORETURN_ATTR;

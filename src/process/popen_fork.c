@@ -7,28 +7,122 @@
 #include "process/process.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/error.h"
+#include "object/object.h"
 #include "platform/platform.h"
+#include "process/attributes.h"
 #include "process/launch.h"
+
+/* So often a parent that waits for a report looks whether the child lives. */
+#define LOOK_NS (20 * MP__MS)
+
+/*
+ * A child that can fail before its target runs, for it has attributes or descriptors to get, tells
+ * by a pipe whether it did; all others have nothing to tell.
+ */
+static int
+open_report(const mp_process *p, int report[2])
+{
+    report[0] = report[1] = -1;
+    if (!p->attributes && !mp__args_may_have_fds(p->args) && !mp__args_may_have_fds(p->userdata)) {
+        return 0;
+    }
+    int status = mp__plat_pipe(report);
+    if (status == 0) {
+        status = mp__plat_lift_pair(report);
+    }
+    return status < 0 ? mp__error_os(-status, "mp_process_start: no pipe to hear from %s", p->name)
+                      : 0;
+}
+
+static void
+close_report(int report[2])
+{
+    for (int i = 0; i < 2; i++) {
+        if (report[i] >= 0) {
+            close(report[i]);
+        }
+        report[i] = -1;
+    }
+}
+
+/* In the child: all that can fail.  Ends it when it does. */
+static void
+prepare(mp_process *p, int report[2], struct mp__birth *birth)
+{
+    if (report[1] < 0) {
+        return;
+    }
+    int status = mp__args_own_fds(p->args);
+    if (status == 0) {
+        status = mp__args_own_fds(p->userdata);
+    }
+    if (status == 0 && p->attributes) {
+        status = mp__attributes_apply(p->attributes, true, &birth->has_stdin);
+    }
+    if (mp__launch_answer(report[1], status) < 0 || status < 0) {
+        _exit(1);
+    }
+    close_report(report);
+}
 
 /* In the child: p is a copy, and becomes this process's own object. */
 static MP_NORETURN_ATTR void
-in_child(mp_process *p, pid_t parent_pid, bool main_thread)
+in_child(mp_process *p, pid_t parent_pid, int lifeline, int report[2])
 {
     if (p->sentinel >= 0) {
         close(p->sentinel); /* the parent's end of the pipe; ours stays open until we end */
         p->sentinel = -1;
     }
-    const struct mp__birth birth = {
+    p->lifeline = lifeline;
+    struct mp__birth birth = {
         .method = &mp__popen_fork,
         .parent_name = mp__process_self()->name,
         .parent_pid = parent_pid,
-        .parent_main_thread = main_thread,
         .parent_is_os_parent = true,
     };
+    prepare(p, report, &birth);
     mp__child_main(p, &birth);
+}
+
+/*
+ * Hear the child's report.  0, or what was wrong, with text, and the child is reaped.  Another
+ * child, forked meanwhile by another thread, may hold the pipe open too: so an end is looked for.
+ */
+static int
+hear(const mp_process *p, pid_t pid, int report[2])
+{
+    if (report[0] < 0) {
+        return 0;
+    }
+    close(report[1]);
+    report[1] = -1;
+    struct mp__answer answer;
+    siginfo_t info = {.si_pid = 0};
+    bool ended = false, reaped = false; /* by somebody else */
+    int status = MP_ETIMEOUT;
+    for (bool last = false; status == MP_ETIMEOUT && !last;) {
+        last = ended;
+        status = mp__launch_await(report[0], mp__plat_now() + LOOK_NS, &answer);
+        if (status == MP_ETIMEOUT) {
+            reaped =
+                waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 && errno == ECHILD;
+            ended = reaped || info.si_pid != 0;
+        }
+    }
+    if (status == MP_ETIMEOUT || status == -EPIPE) {
+        status = mp__error(MP_ERUNTIME, "mp_process_start: %s died before its target ran", p->name);
+    }
+    if (status < 0 && !reaped) {
+        kill(pid, SIGKILL); /* it ends by itself, unless we could not hear it */
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+        }
+    }
+    return status;
 }
 
 /* Without pidfds: the pipe, made before the fork. */
@@ -64,18 +158,39 @@ close_pipe(mp_process *p, bool sentinel_too)
 static int
 launch(mp_process *p)
 {
+    int report[2];
+    if (mp__context_check_threads(p->name) < 0) {
+        return mp_last_error();
+    }
     if (!mp__children_have_pidfds() && open_pipe(p) < 0) {
         return mp_last_error();
     }
+    if (open_report(p, report) < 0) {
+        close_pipe(p, true);
+        return mp_last_error();
+    }
+    int lifeline = p->daemon ? mp__children_lifeline(p) : -1;
+    if (p->daemon && lifeline < 0) {
+        close_report(report);
+        close_pipe(p, true);
+        return lifeline;
+    }
     pid_t parent_pid = getpid();
-    bool main_thread = mp__plat_tid() == (uint32_t)parent_pid;
     mp_current_process(); /* its name is the child's parent_process().name */
     pid_t pid = fork();
     if (pid == 0) {
-        in_child(p, parent_pid, main_thread);
+        in_child(p, parent_pid, lifeline, report);
     }
     int err = errno;
-    close_pipe(p, pid < 0);
+    if (lifeline >= 0) {
+        close(lifeline);
+    }
+    int status = pid < 0 ? -err : hear(p, pid, report);
+    close_pipe(p, status < 0);
+    close_report(report);
+    if (pid >= 0 && status < 0) {
+        return status;
+    }
     if (pid < 0) {
         return mp__error_os(err, "mp_process_start: fork for %s", p->name);
     }

@@ -9,19 +9,17 @@
  * The server ends when its own socket closes, whichever way we end.
  *
  * Writers   the server's socket, and taken: one at a time, under the mutex
- * Death     of the server: children go on, and are signalled from here then; their status is lost
- *           and read as 255, as in Python; the next start makes a new server.  Of ours: see
- *           forkserver.c.
+ * Death     of the server: children go on; their status is lost and read as 255, as in Python; the
+ *           next start makes a new server.  Of ours: see forkserver.c.
  * Fork      a child of fork() forgets its parent's server and closes its copy of the socket
  */
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/error.h"
+#include "heap/heap.h"
 #include "platform/platform.h"
 #include "process/launch.h"
 
@@ -31,7 +29,8 @@
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static int sock = -1;
 static pid_t server = -1;
-static uint64_t taken; /* the number of its latest spare that was received */
+static int server_pidfd = -1; /* if the system has them */
+static uint64_t taken;        /* the number of its latest spare that was received */
 
 /* Spares that were offered and not used yet. */
 #define STOCK 4
@@ -42,7 +41,7 @@ static struct spare {
 static size_t stocked;
 
 /* So often a spare may be found dead. */
-#define SPARES 3
+#define SPARES (STOCK + 2)
 
 void
 mp__forkserver_lock(void)
@@ -71,7 +70,10 @@ mp__forkserver_forked(void)
     if (sock >= 0) {
         close(sock);
     }
-    sock = -1;
+    if (server_pidfd >= 0) {
+        close(server_pidfd);
+    }
+    sock = server_pidfd = -1;
     server = -1;
 }
 
@@ -82,10 +84,12 @@ stop(void)
     drop_stock();
     if (sock >= 0) {
         close(sock); /* it sees the end of the file and exits */
-        while (waitpid(server, NULL, 0) < 0 && errno == EINTR) {
-        }
+        mp__plat_reap(server, server_pidfd);
     }
-    sock = -1;
+    if (server_pidfd >= 0) {
+        close(server_pidfd);
+    }
+    sock = server_pidfd = -1;
     server = -1;
 }
 
@@ -106,12 +110,10 @@ is_gone(int status)
 }
 
 static int
-tell_server(enum mp__hello_kind kind, pid_t pid, int signal_number)
+ask_for_spare(void)
 {
-    struct mp__hello hello = {.magic = MP__HELLO_MAGIC, .kind = (uint16_t)kind};
+    struct mp__hello hello = {.magic = MP__HELLO_MAGIC, .kind = MP__HELLO_NEXT};
     hello.number = taken;
-    hello.pid = (int32_t)pid;
-    hello.signal = signal_number;
     return mp__plat_send_fds(sock, &hello, sizeof hello, NULL, 0);
 }
 
@@ -149,7 +151,7 @@ take_offer(struct spare *ret)
         status = receive_offer();
     }
     if (stocked == 0 && status == 0) {
-        status = tell_server(MP__HELLO_NEXT, 0, 0);
+        status = ask_for_spare();
         if (status == 0) {
             status = mp__plat_poll_in(sock, mp__plat_now() + MP__LAUNCH_PATIENCE);
             status = status == 1 ? receive_offer() : status == 0 ? MP_ETIMEOUT : status;
@@ -163,6 +165,42 @@ take_offer(struct spare *ret)
     return status;
 }
 
+/* Under the mutex, without a server: make one.  0 or an error with text. */
+static int
+run_server(void)
+{
+    int status = 0;
+    struct mp__launch l = {.block = mp__preload_describe(&status), .lifeline = -1};
+    if (status == 0) {
+        status = mp__spawn_image(MP__HELLO_SERVER, &l, &server, &sock);
+        server_pidfd = status == 0 ? mp__plat_pidfd(server) : -1;
+        taken = 0;
+    }
+    mp_free(l.block);
+    return status;
+}
+
+int
+mp_forkserver_ensure_running(void)
+{
+    int code, status = mp__heap_join();
+    if (status == 0) {
+        status = mp__spawn_possible();
+    }
+    if (status < 0) {
+        return status;
+    }
+    mp__forkserver_lock();
+    if (sock >= 0 && mp__plat_child_ended(server, server_pidfd, &code) != 0) {
+        stop(); /* it died since */
+    }
+    if (sock < 0) {
+        status = run_server();
+    }
+    mp__forkserver_unlock();
+    return status;
+}
+
 /* A spare of a server that is made when there is none or it died.  0 or an error with text. */
 static int
 take_spare(mp_process *p, int *ret_fd)
@@ -171,8 +209,7 @@ take_spare(mp_process *p, int *ret_fd)
     mp__forkserver_lock();
     for (int fresh = 0; fresh < 2; fresh++) {
         if (sock < 0) {
-            status = mp__spawn_image(MP__HELLO_SERVER, NULL, &server, &sock);
-            taken = 0;
+            status = run_server();
         }
         if (status < 0) {
             mp__forkserver_unlock();
@@ -180,12 +217,6 @@ take_spare(mp_process *p, int *ret_fd)
         }
         struct spare s = {-1, -1};
         status = take_offer(&s);
-        if (status == 0 && p->daemon) {
-            status = tell_server(MP__HELLO_DAEMON, s.pid, 0);
-            if (status < 0) {
-                close(s.fd);
-            }
-        }
         if (status == 0) {
             p->pid = s.pid;
             *ret_fd = s.fd;
@@ -251,6 +282,7 @@ launch(mp_process *p)
             }
         }
     }
+    mp__launch_sent(&l);
     if (!hung) { /* else it may be read yet, by a child that then finds nobody to answer */
         mp__launch_done(&l);
     }
@@ -280,19 +312,19 @@ poll_status(mp_process *p)
 }
 
 /*
- * The server sends the signal: it is the parent, and knows whether the pid is still its child's.
- * When it is gone we do: the child runs as long as the sentinel, which was just polled, is silent.
+ * Not by way of the server, which may die with the request.  The server tells an end before it
+ * reaps, and a child that it cannot reap any more closes its own end of the sentinel: so while that
+ * is silent the pid is the child's, and a descriptor made before that look stays its own.
  */
 static int
 send_signal(mp_process *p, int signal_number)
 {
-    mp__forkserver_lock();
-    int status = sock < 0 || p->server != server
-                     ? -EPIPE
-                     : tell_server(MP__HELLO_SIGNAL, p->pid, signal_number);
-    mp__forkserver_unlock();
-    if (is_gone(status)) {
-        status = kill(p->pid, signal_number) < 0 ? -errno : 0;
+    int pidfd = mp__plat_pidfd(p->pid), status = 0;
+    if (mp__plat_poll_in(p->sentinel, MP__TRY) == 0) {
+        status = mp__plat_signal(p->pid, pidfd, signal_number);
+    }
+    if (pidfd >= 0) {
+        close(pidfd);
     }
     return status;
 }

@@ -27,6 +27,18 @@ static char *executable; /* what mp_set_executable() said, or NULL; under mutex 
 static char
     own_path[4096]; /* this program's image, once it was looked for; "" before; under mutex */
 
+void
+mp__spawn_lock(void)
+{
+    pthread_mutex_lock(&mutex);
+}
+
+void
+mp__spawn_unlock(void)
+{
+    pthread_mutex_unlock(&mutex);
+}
+
 int
 mp_set_executable(const char *path)
 {
@@ -60,6 +72,56 @@ program(char *buf, size_t size)
     }
     pthread_mutex_unlock(&mutex);
     return status < 0 ? mp__error_os(-status, "mp_process_start: where the program's file is") : 0;
+}
+
+char *
+mp_get_executable(void)
+{
+    char path[4096];
+    if (program(path, sizeof path) < 0) {
+        return NULL;
+    }
+    char *copy = strdup(path);
+    if (!copy) {
+        mp__error(MP_ENOMEM, "mp_get_executable: no memory");
+    }
+    return copy;
+}
+
+/* The arguments of a child; with no main() that told us ours, its path alone. */
+static char *const *
+arguments(char *const only_name[])
+{
+    char **argv = mp__program_argv();
+    return argv ? argv : only_name;
+}
+
+char **
+mp_spawn_command_line(void)
+{
+    char path[4096];
+    if (program(path, sizeof path) < 0) {
+        return NULL;
+    }
+    char *const only_name[] = {path, NULL};
+    char *const *argv = arguments(only_name);
+    size_t n = 0, bytes = 0;
+    for (; argv[n]; n++) {
+        bytes += strlen(argv[n]) + 1;
+    }
+    char **list = malloc((n + 1) * sizeof *list + bytes);
+    if (!list) {
+        mp__error(MP_ENOMEM, "mp_spawn_command_line: no memory");
+        return NULL;
+    }
+    char *to = (char *)(list + n + 1);
+    for (size_t i = 0; i < n; i++) {
+        size_t len = strlen(argv[i]) + 1;
+        list[i] = memcpy(to, argv[i], len);
+        to += len;
+    }
+    list[n] = NULL;
+    return list;
 }
 
 /* The environment with the mark of a child: the parent's pid, and the number of the socket's inode,
@@ -102,9 +164,8 @@ run_image(int keep, pid_t *ret_pid)
     if (!envp) {
         return mp__error(MP_ENOMEM, "mp_process_start: no memory for the environment");
     }
-    char *only_name[] = {path, NULL};
-    char **argv = mp__program_argv();
-    status = mp__plat_spawn(path, argv ? argv : only_name, envp, keep, ret_pid);
+    char *const only_name[] = {path, NULL};
+    status = mp__plat_spawn(path, arguments(only_name), envp, keep, ret_pid);
     free(envp);
     return status < 0 ? mp__error_os(-status, "mp_process_start: running %s", path) : 0;
 }
@@ -113,7 +174,7 @@ static int
 send_hello(int sock, enum mp__hello_kind kind, const struct mp__launch *l)
 {
     struct mp__hello hello;
-    int fds[MP__LAUNCH_FDS + 1], n = 0;
+    int fds[MP__HELLO_FDS], n = 0;
     memset(&hello, 0, sizeof hello);
     hello.magic = MP__HELLO_MAGIC;
     hello.kind = (uint16_t)kind;
@@ -154,8 +215,10 @@ no_answer(int status, int end)
 static int
 put_down(pid_t pid)
 {
-    int end = 0;
-    kill(pid, SIGKILL);
+    int end = 0, code;
+    if (mp__plat_child_ended(pid, -1, &code) == 0) {
+        kill(pid, SIGKILL);
+    }
     while (waitpid(pid, &end, 0) < 0 && errno == EINTR) {
     }
     return end;

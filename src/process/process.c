@@ -14,6 +14,8 @@
 #include "base/name.h"
 #include "heap/heap.h"
 #include "platform/platform.h"
+#include "process/attributes.h"
+#include "process/crash.h"
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
@@ -73,9 +75,12 @@ mp_process_new(mp_target target, mp_args *args, const mp_process_options *option
     static const mp_process_options defaults;
     const mp_process_options *o = options ? options : &defaults;
     mp_process *p = NULL;
-    if (check_options(o) == 0 && mp__process_init() == 0) {
+    struct mp__attributes *attributes = NULL;
+    if (check_options(o) == 0 && mp__process_init() == 0 &&
+        mp__attributes_make(o, &attributes) == 0) {
         p = calloc(1, sizeof *p);
         if (!p) {
+            free(attributes);
             mp__error(MP_ENOMEM, "mp_process_new: no memory");
         }
     }
@@ -83,11 +88,12 @@ mp_process_new(mp_target target, mp_args *args, const mp_process_options *option
         mp_args_free(args);
         return NULL;
     }
+    p->attributes = attributes;
     p->owner = getpid();
     p->target = target;
     p->args = args;
     p->context = o->context;
-    p->sentinel = p->start_pipe = -1;
+    p->sentinel = p->start_pipe = p->lifeline = -1;
     p->daemon =
         o->daemon == MP_DAEMON_INHERIT ? mp__process_self()->daemon : o->daemon == MP_DAEMON_YES;
     p->identity = next_identity();
@@ -95,6 +101,10 @@ mp_process_new(mp_target target, mp_args *args, const mp_process_options *option
         p->name = o->name && *o->name ? strdup(o->name) : default_name(o->context, p->identity);
     }
     p->name_is_ours = p->name != NULL;
+    if (mp__authkey_inherit(p) < 0) {
+        mp__process_destroy(p);
+        return NULL;
+    }
     if (!p->name || mp__handle_add(p, MP__PROCESS) < 0) {
         mp__process_destroy(p);
         mp__error(MP_ENOMEM, "mp_process_new: no memory");
@@ -119,14 +129,14 @@ mp_process_free(mp_process *p)
     if (!mp__handle_remove(p, MP__PROCESS)) {
         return mp__error(MP_EVALUE, "mp_process_free: freed by another thread meanwhile");
     }
-    bool running = false;
+    bool needed = false;
     if (p->owner == getpid()) {
         mp__children_lock();
-        running = !mp__children_poll(p);
+        needed = !mp__children_poll(p) || p->held > 0;
         p->detached = true;
         mp__children_unlock();
     }
-    if (!running) {
+    if (!needed) {
         mp__process_destroy(p);
     }
     return 0;
@@ -183,14 +193,18 @@ mp_process_start(mp_process *p)
     mp__plat_flush_output();
     const mp_context *context = p->context ? p->context : mp__context_in_use();
     p->popen = context->popen;
+    p->ticket = mp__crash_ticket();
     status = p->popen->launch(p);
     if (status < 0) {
+        mp__children_cut(p);
         p->popen = NULL;
+        p->pid = 0;
         p->state = MP__INITIAL;
         return status;
     }
     mp_args_free(p->args); /* the child has its own */
     p->args = NULL;
+    p->run = NULL;
     mp__children_add(p);
     return 0;
 }
@@ -228,6 +242,7 @@ has_ended(mp_process *p)
     mp__children_lock();
     bool ended = mp__children_poll(p);
     mp__children_unlock();
+    mp__crash_log();
     return ended;
 }
 
@@ -277,7 +292,7 @@ signal_as_stranger(mp_process *p, int signal_number)
     if (p->sentinel < 0 || mp__plat_poll_in(p->sentinel, MP__TRY) != 0) {
         return 0;
     }
-    return kill(p->pid, signal_number) < 0 ? -errno : 0;
+    return mp__plat_signal(p->pid, p->sentinel_is_pidfd ? p->sentinel : -1, signal_number);
 }
 
 static int

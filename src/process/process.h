@@ -4,10 +4,16 @@
  * process.c      the public calls
  * children.c     the list of this process's children, reaping, and the end of a process
  * child.c        the life of a child, from its first instruction in the library to its exit
+ * exit.c         the order of a process's end; see finalize.h for what takes part in it
+ * logger.c       the public calls on the logger
  * launch.c       what a spawned or served child is sent, and its answer
  * popen_*.c      one start method each, behind struct mp__popen
  * forkserver.c   the server's side
  * context.c      start methods and contexts
+ * factories.c    what contexts make
+ * properties.c   what is told of a process, and to it; authkey.c: its key
+ * attributes.c   what a child is given before its target runs
+ * crash.c        what it leaves when it dies of a fault; crash_report.c: in words
  */
 #ifndef MP_PROCESS_PROCESS_H
 #define MP_PROCESS_PROCESS_H
@@ -23,7 +29,7 @@
 enum mp__state { MP__INITIAL, MP__STARTING, MP__STARTED, MP__ENDED, MP__CLOSED };
 
 /*
- * Private to one process.  exitcode, lost, detached, waiters, next and back change under the
+ * Private to one process.  exitcode, lost, detached, held, waiters, next and back change under the
  * children's mutex (children.c), and so does state from STARTED on; INITIAL becomes STARTING by
  * CAS, so that one of several starts wins, and that one sets the rest.
  */
@@ -35,20 +41,32 @@ struct mp_process {
     bool name_is_ours; /* to free */
     char *identity;    /* "1", "1:2": child indices from the main process; "" for it */
     bool daemon;
-    bool foreign;     /* an object that only tells about another process (the parent) */
-    bool lost;        /* ended, but somebody else took the status */
-    bool detached;    /* freed by the user while it ran */
+    bool foreign;                 /* an object that only tells about another process (the parent) */
+    bool lost;                    /* ended, but somebody else took the status */
+    bool detached;                /* freed by the user while it ran */
+    bool end_called, join_called; /* at the end of this process; once each */
+    unsigned held;                /* threads at the end of this process, for which it stays */
     unsigned waiters; /* threads that sleep on the sentinel, which stays open for them */
     int exitcode;
+    uint64_t ticket;           /* crash.h: what a crash is told by */
+    pid_t reporter;            /* crash.c, in a child: who reports by it */
+    volatile int missed;       /* crash.c: a signal's number */
+    struct mp__crash *crash;   /* what it left, NULL */
     const mp_context *context; /* NULL: the global one at the start */
     mp_target target;
     mp_args *args;
-    const struct mp__popen *popen; /* from the start on */
-    int sentinel;                  /* readable when it has ended; -1 before the start */
+    mp_run run;                        /* in place of the target, NULL */
+    mp_args *userdata;                 /* one value, NULL: none */
+    struct mp__authkey *authkey;       /* authkey.c; of the main process NULL until asked for */
+    struct mp__attributes *attributes; /* attributes.h; NULL: none */
+    const struct mp__popen *popen;     /* from the start on */
+    int sentinel;                      /* readable when it has ended; -1 before the start */
     bool sentinel_is_pidfd;
     int start_pipe; /* in a child whose sentinel is a pipe or socket: the end it keeps; else -1 */
     pid_t server;   /* popen_forkserver: who forked it, and reaps it */
+    int lifeline; /* of a daemon, children.c: in its parent the writing end, in itself the other */
     mp_process *next, *back;
+    mp_process *line_next, *line_back;
 };
 
 /* One start method. */
@@ -71,8 +89,17 @@ struct mp_context {
     const struct mp__popen *popen;
 };
 
+/* context.c: before a fork: warn of this process's threads; MP_ERUNTIME where that is forbidden. */
+int mp__context_check_threads(const char *child);
+
+/* context.c: whether mp_set_fork_strict() was called, and with what: -1, 0, 1. */
+int mp__fork_strict(void);
+void mp__fork_strict_adopt(int strict);
+
 /* The context a process starts with when it has none of its own; fixes the global choice. */
 const mp_context *mp__context_in_use(void);
+
+const mp_context *mp__context_of(const struct mp__popen *method);
 
 /* In a child: the global choice is the method it was started with. */
 void mp__context_pin(const struct mp__popen *method);
@@ -93,6 +120,13 @@ int mp__children_wait(mp_process *p, mp__deadline until);
 /* Reap those that ended and whose object the user freed already. */
 void mp__children_sweep(void);
 
+/*
+ * The lifeline of a daemon that is about to be started: a pipe on which nothing is written, whose
+ * writing end only this process has.  The reading end, for the daemon alone; or an error with text.
+ */
+int mp__children_lifeline(mp_process *p);
+void mp__children_cut(mp_process *p); /* and the daemon ends, if it runs */
+
 /* waitpid's part of popen_fork and popen_spawn: as mp__popen.poll. */
 int mp__children_poll_pid(mp_process *p);
 int mp__children_signal_pid(mp_process *p, int signal_number);
@@ -106,7 +140,10 @@ void mp__children_close_sentinel(mp_process *p);
 /* Free the object's memory and descriptors. */
 void mp__process_destroy(mp_process *p);
 
-/* At the end of a process: end daemons, join the others, stop the forkserver, leave the family. */
+/* At the end of a process: end daemons, then join all. */
+void mp__children_end(void);
+
+/* exit.c: the end of a process in order, and leave the family. */
 void mp__process_shutdown(void);
 
 /* Stop helper processes and reap what the user let go of; for tests that count. */
@@ -115,6 +152,16 @@ void mp__process_settle(void);
 /* Register the exit handler and fork hooks, once. */
 int mp__process_init(void);
 
+/* ---- logger.c -------------------------------------------------------------------------------- */
+
+/* What a child is told of its parent's logger. */
+struct mp__logger_birth {
+    int32_t level;
+    uint8_t on; /* 0: there is none, 1: there is, 2: on stderr */
+};
+void mp__logger_describe(struct mp__logger_birth *ret);
+void mp__logger_adopt(const struct mp__logger_birth *b);
+
 /* ---- child.c --------------------------------------------------------------------------------- */
 
 /* What a child is told about itself. */
@@ -122,8 +169,8 @@ struct mp__birth {
     const struct mp__popen *method;
     const char *parent_name; /* lives as long as the child */
     pid_t parent_pid;
-    bool parent_main_thread; /* started by its parent's first thread */
     bool parent_is_os_parent;
+    bool has_stdin; /* descriptor 0 is what it is to be */
 };
 
 /* Be the child p describes: never returns. */
@@ -135,15 +182,33 @@ void mp__child_warm(void);
 /* Descriptor 0 is /dev/null from now on.  copied: and the stream is a copy of the parent's: what that
    had read ahead is the parent's. */
 void mp__child_give_up_stdin(bool copied);
+void mp__child_forget_stdin(bool copied); /* only that: descriptor 0 is another file now */
 
 /* This process's own object. */
 mp_process *mp__process_self(void);
+
+/* What it runs; see mp_process_run(). */
+int mp__process_run(mp_process *p);
+
+/* The pid of the process that started this one; 0 in the main process. */
+pid_t mp__process_parent_pid(void);
+
+/* ---- authkey.c ------------------------------------------------------------------------------- */
+
+int mp__authkey_inherit(mp_process *p); /* this process's.  0 or an error with text */
+int mp__authkey_adopt(mp_process *p, const void *key, size_t len);
+void mp__authkey_unref(struct mp__authkey *k); /* NULL is fine */
 
 /* Whether the process that mp_parent_process() tells of has ended. */
 bool mp__parent_ended(const mp_process *p);
 
 /* What mp_freeze_support() was called with; NULL when it was not. */
 char **mp__program_argv(void);
+
+/* ---- popen_spawn.c --------------------------------------------------------------------------- */
+
+void mp__spawn_lock(void); /* held across fork */
+void mp__spawn_unlock(void);
 
 /* ---- popen_forkserver.c ---------------------------------------------------------------------- */
 

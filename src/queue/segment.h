@@ -1,4 +1,4 @@
-/* queue/segment.h: the form of records and of the segments they lie in; see ring.h. */
+/* queue/segment.h: the form of places, of records and of the segments they lie in; see ring.h. */
 #ifndef MP_QUEUE_SEGMENT_H
 #define MP_QUEUE_SEGMENT_H
 
@@ -16,7 +16,11 @@
 /* The record types beside enum mp__ring_type. */
 #define MP__RECORD_SKIP   3
 #define MP__RECORD_LINK   4
+#define MP__RECORD_REF    0x40u /* with a message's type: the bytes are in a block, here is where */
 #define MP__RECORD_HEADER 8
+
+/* Messages up to this size lie in the ring. */
+#define MP__INLINE_MOST 4096
 
 struct mp__segment {
     _Atomic(void *) next; /* set before the LINK that leads there is committed */
@@ -25,11 +29,60 @@ struct mp__segment {
 };
 _Static_assert(sizeof(struct mp__segment) == 64, "records begin on a cache line");
 
+/* ---- places ---------------------------------------------------------------------------------- */
+
+static inline uint64_t
+mp__place(uint64_t sequence, uint64_t unit)
+{
+    return sequence << MP__UNIT_BITS | unit;
+}
+
+static inline uint64_t
+mp__place_unit(uint64_t p)
+{
+    return p & MP__UNIT_MASK;
+}
+
+static inline uint64_t
+mp__place_sequence(uint64_t p)
+{
+    return p >> MP__UNIT_BITS;
+}
+
+/* The place at a unit, so many messages after p. */
+static inline uint64_t
+mp__place_after(uint64_t p, uint64_t messages, uint64_t unit)
+{
+    return mp__place((mp__place_sequence(p) + messages) & MP__SEQUENCE_MASK, unit);
+}
+
+static inline uint64_t
+mp__messages_between(uint64_t head, uint64_t tail)
+{
+    return (mp__place_sequence(tail) - mp__place_sequence(head)) & MP__SEQUENCE_MASK;
+}
+
+/* ---- segments -------------------------------------------------------------------------------- */
+
+static inline struct mp__segment *
+mp__segment_in(_Atomic(void *) *slot)
+{
+    return atomic_load_explicit(slot, memory_order_acquire);
+}
+
 static inline bool
 mp__segment_has(const struct mp__segment *s, uint64_t unit)
 {
     return unit >= s->base && unit < s->end;
 }
+
+static inline uint64_t
+mp__segment_bytes(const struct mp__segment *s)
+{
+    return (s->end - s->base) * MP__UNIT;
+}
+
+/* ---- records --------------------------------------------------------------------------------- */
 
 /* The header of the record at a unit of the heap. */
 static inline _Atomic uint64_t *
@@ -54,6 +107,54 @@ static inline uint64_t
 mp__record_len(uint64_t header)
 {
     return header & ((UINT64_C(1) << 56) - 1);
+}
+
+static inline bool
+mp__record_is_ref(uint64_t header)
+{
+    return mp__record_type(header) & MP__RECORD_REF;
+}
+
+/*
+ * Soon to be written, or read: so many bytes from a unit on.  The locks' own instructions wait for
+ * all stores before, so a record's cache lines should be here when it is written.
+ */
+static inline void
+mp__record_to_write(uint64_t unit, uint64_t bytes)
+{
+#if defined __x86_64__
+    const char *at = (const char *)mp__record(unit);
+    __asm__ volatile("prefetchw %0" : : "m"(at[bytes])); /* the builtin would only ask to read */
+#else
+    __builtin_prefetch((const char *)mp__record(unit) + bytes, 1);
+#endif
+}
+
+static inline void
+mp__record_to_read(uint64_t unit, uint64_t bytes)
+{
+    __builtin_prefetch((const char *)mp__record(unit) + bytes, 0);
+}
+
+/* Its length in units. */
+static inline uint64_t
+mp__record_units(uint64_t header)
+{
+    uint64_t len = mp__record_is_ref(header) ? sizeof(void *) : mp__record_len(header);
+    return (MP__RECORD_HEADER + len + MP__UNIT - 1) / MP__UNIT;
+}
+
+/* The bytes behind the header; of a REF, the address of its block. */
+static inline void *
+mp__record_data(uint64_t unit)
+{
+    return (void *)(mp__record(unit) + 1);
+}
+
+static inline void *
+mp__record_block(uint64_t unit)
+{
+    return *(void **)mp__record_data(unit);
 }
 
 #endif

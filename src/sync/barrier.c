@@ -224,7 +224,8 @@ mark_sleeper(mp_barrier *b, uint64_t seen)
                                                    memory_order_relaxed, memory_order_relaxed);
 }
 
-/* In sleeps.  0: the round has ended; MP_ETIMEOUT without text; MP_EBROKENBARRIER: we broke it. */
+/* In sleeps.  0: the round has ended; MP_ETIMEOUT without text; MP_EBROKENBARRIER: we broke it;
+   MP_EVALUE: it was freed meanwhile. */
 static int
 wait_asleep(mp_barrier *b, const struct party *me, mp__deadline until)
 {
@@ -234,6 +235,10 @@ wait_asleep(mp_barrier *b, const struct party *me, mp__deadline until)
         uint64_t seen = state_now(b);
         if (!same_round(seen, me->state)) {
             return 0;
+        }
+        int status = mp__shared_check(b, MP__TAG_BARRIER, "mp_barrier_wait");
+        if (status < 0) {
+            return status; /* it is somebody else's memory now */
         }
         /* All came: the action takes as long as it takes. */
         int64_t left = mp__deadline_left(inside && (seen & ACTION) ? MP__NEVER : until);

@@ -39,7 +39,7 @@
 /* Breaks that a party may sleep through after its own round; after more it is told of a break. */
 #define MP__BARRIER_ERAS 16
 
-struct mp_barrier {
+struct mp_barrier { /* what waiters change is behind MP__HEAP_OWN bytes */
     mp__head head;
     uint32_t parties;
     double timeout; /* of waits that give none */

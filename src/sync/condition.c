@@ -9,7 +9,6 @@
 #include "heap/waits.h"
 #include "sync/handover.h"
 #include "sync/park.h"
-#include "sync/repr.h"
 
 #undef mp_condition_new
 
@@ -315,10 +314,20 @@ line_up(mp_condition *c)
     return w;
 }
 
-/* The deadline has passed: out of line, unless it was notified just now. */
+/* Freed under its waiters, which is its owner's fault; the heap must not suffer by it. */
 static bool
+is_live(mp_condition *c)
+{
+    return mp__shared_live(c, MP__TAG_CONDITION);
+}
+
+/* Out of line, unless it was notified just now; MP_EVALUE: there is no line any more. */
+static int
 give_up(mp_condition *c, mp__waiter *w)
 {
+    if (!is_live(c)) {
+        return MP_EVALUE;
+    }
     enter(c);
     bool granted = get(w->state) == MP__WAITER_GRANTED;
     if (!granted) {
@@ -378,8 +387,8 @@ is_cut_short(mp_condition *c)
     return first && get(first->ticket) < get(c->granted_below);
 }
 
-/* Whether it was notified; if not, its slot is free again. */
-static bool
+/* Whether it was notified; if not, its slot is free again.  MP_EVALUE: freed, without text. */
+static int
 sleep_in_line(mp_condition *c, mp__waiter *w, mp__deadline until)
 {
     uint32_t waiting = MP__WAITER_WAITING;
@@ -393,11 +402,11 @@ sleep_in_line(mp_condition *c, mp__waiter *w, mp__deadline until)
                                                  memory_order_acq_rel, memory_order_acquire)) {
         return true;
     }
-    bool granted;
+    int granted;
     int64_t look = mp__plat_now() + MP__SLICE;
     mp__waiting(c);
     while (!(granted = is_granted(w))) {
-        if (mp__park(&w->state, MP__WAITER_PARKED, until)) {
+        if (mp__park(&w->state, MP__WAITER_PARKED, until) || !is_live(c)) {
             granted = give_up(c, w);
             break;
         }
@@ -455,12 +464,17 @@ let_go(mp_condition *c)
     return depth;
 }
 
+/* MP_EVALUE, without text: the lock was freed.  The condition may have been, too. */
 static int
-take_back(mp_condition *c, uint32_t depth)
+take_back(mp_rlock *r, mp_lock *l, uint32_t depth)
 {
-    int status = mp__owned_acquire_for(lock_word(c), mp__owned_by_me(), MP__NEVER, c->lock);
-    if (c->recursive) {
-        ((mp_rlock *)c->lock)->depth = depth;
+    if (!(r ? mp__shared_live(r, MP__TAG_RLOCK) : mp__shared_live(l, MP__TAG_LOCK))) {
+        return MP_EVALUE;
+    }
+    int status = mp__owned_acquire_for(r ? &r->word : &l->word, mp__owned_by_me(), MP__NEVER,
+                                       r ? (void *)r : l);
+    if (r && status >= 0) {
+        r->depth = depth;
     }
     return status;
 }
@@ -477,12 +491,18 @@ wait_until(mp_condition *c, mp__deadline until, const char *call)
     if (!w) {
         return mp_last_error();
     }
+    mp_rlock *r = c->recursive ? c->lock : NULL;
+    mp_lock *l = c->recursive ? NULL : c->lock;
     uint32_t depth = let_go(c);
-    bool granted = sleep_in_line(c, w, until);
-    if (take_back(c, depth) == MP_OWNER_DIED) {
+    int granted = sleep_in_line(c, w, until);
+    status = take_back(r, l, depth);
+    if (status < 0 || granted < 0 || !is_live(c)) {
+        return mp__error(MP_EVALUE, "%s: the condition or its lock was freed meanwhile", call);
+    }
+    if (status == MP_OWNER_DIED) {
         news = MP_OWNER_DIED;
     }
-    if (!granted) {
+    if (granted == 0) {
         return MP_ETIMEOUT;
     }
     go(c, w);
@@ -676,19 +696,4 @@ int
 mp_condition_notify_all(mp_condition *cond)
 {
     return notify(cond, UINT64_MAX, "mp_condition_notify_all");
-}
-
-int
-mp_condition_repr(mp_condition *cond, char *buf, size_t size)
-{
-    static const char call[] = "mp_condition_repr";
-    char lock[MP__HOLDER_BYTES + 64];
-    int status = mp__shared_check(cond, MP__TAG_CONDITION, call);
-    if (status == 0) {
-        status = cond->recursive ? mp_rlock_repr(cond->lock, lock, sizeof lock)
-                                 : mp_lock_repr(cond->lock, lock, sizeof lock);
-    }
-    return status < 0 ? status
-                      : mp__repr(call, buf, size, "<Condition(%s, %lu)>", lock,
-                                 (unsigned long)get(cond->waiting));
 }

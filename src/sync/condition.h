@@ -35,6 +35,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <mp/synchronize.h>
@@ -66,13 +67,15 @@ typedef struct mp__waiter_block {
 
 struct mp_condition {
     mp__head object;
+    void *lock;      /* an mp_rlock or mp_lock; maybe own */
+    bool recursive;  /* an mp_rlock */
+    uint64_t unused; /* from here on waiters change it: MP__HEAP_OWN */
     mp__ilock guard;
-    void *lock;     /* an mp_rlock or mp_lock; maybe own */
-    bool recursive; /* an mp_rlock */
-    _Atomic uint32_t waiting, granted;
+    _Atomic(mp__waiter *) head;
     _Atomic uint64_t ticket;        /* of the next that comes */
     _Atomic uint64_t granted_below; /* tickets below are notified */
-    _Atomic(mp__waiter *) head, tail, free;
+    _Atomic uint32_t waiting, granted;
+    _Atomic(mp__waiter *) tail, free;
     _Alignas(64) _Atomic(mp__waiter *) passing; /* the dead one whose grant is being passed on */
     _Atomic uint64_t ready;                     /* blocks of the chain that count */
     _Alignas(16) struct mp_rlock own;
@@ -84,5 +87,6 @@ struct mp_condition {
 };
 
 _Static_assert(sizeof(mp__waiter) == 64, "a line each");
+_Static_assert(offsetof(struct mp_condition, guard) >= MP__HEAP_OWN, "waiters change it");
 
 #endif

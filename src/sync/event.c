@@ -100,7 +100,7 @@ count(mp_event *e, uint32_t since, uint64_t change)
     return false;
 }
 
-/* The rest of a wait, in sleeps; true when a set came. */
+/* The rest of a wait, in sleeps; true when a set came; false too when the event was freed. */
 static bool
 wait_asleep(mp_event *e, uint32_t since, mp__deadline until)
 {
@@ -108,10 +108,11 @@ wait_asleep(mp_event *e, uint32_t since, mp__deadline until)
         return true;
     }
     mp__waiting(e);
-    bool came = false, late = false;
-    while (!came && !late) {
+    bool came = false, late = false, live = true;
+    while (!came && !late && live) {
         late = mp__park(mp__park_half(&e->word), since, until);
-        came = has_come(e, since) || (late && !count(e, since, 0 - SLEEPER));
+        live = mp__shared_live(e, MP__TAG_EVENT);
+        came = has_come(e, since) || (late && live && !count(e, since, 0 - SLEEPER));
     }
     mp__waiting_done();
     return came;
@@ -145,7 +146,8 @@ mp_event_wait(mp_event *event, double timeout)
         return 0;
     }
     status = mp__deadline_from(timeout, "mp_event_wait", &until);
-    if (status == 0 && !wait_clear(event, (uint32_t)seen, until)) {
+    if (status == 0 && !wait_clear(event, (uint32_t)seen, until) &&
+        (status = mp__shared_check(event, MP__TAG_EVENT, "mp_event_wait")) == 0) {
         status = mp__error(MP_ETIMEOUT, "mp_event_wait: the event was not set in time");
     }
     return status;

@@ -16,6 +16,8 @@
 #ifndef MP_SYNC_EVENT_H
 #define MP_SYNC_EVENT_H
 
+#include <stddef.h>
+
 #include <mp/synchronize.h>
 
 #include "heap/heap.h"
@@ -24,7 +26,10 @@
 
 struct mp_event {
     mp__head head;
+    uint64_t unused[3]; /* MP__HEAP_OWN */
     _Atomic uint64_t word;
 };
+
+_Static_assert(offsetof(struct mp_event, word) >= MP__HEAP_OWN, "waiters change it");
 
 #endif

@@ -39,6 +39,7 @@ mp__family_check(void *ctx, enum mp_handle_type type, void *address)
     case MP_HANDLE_ARRAY:
         return mp__shared_check(address, MP__TAG_ARRAY, "handle");
     case MP_HANDLE_CONNECTION:
+    case MP_HANDLE_FD:
         break;
     }
     return mp__error(MP_EVALUE, "handle of an unknown type (%d)", (int)type);

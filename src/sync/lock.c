@@ -26,6 +26,9 @@ mp_lock_acquire(mp_lock *lock, double timeout)
         return status;
     }
     status = mp__owned_acquire_for(&lock->word, mp__owned_by_me(), until, lock);
+    if (status == MP_EVALUE) {
+        return mp__shared_not_live(lock, MP__TAG_LOCK, "mp_lock_acquire");
+    }
     return status < 0 ? mp__error(status, "mp_lock_acquire: the lock is held by process %d",
                                   (int)mp__member_pid(mp__owned_owner(lock->word)))
                       : status;

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "heap/owned.h"
 #include "platform/platform.h"
+#include "sync/condition.h"
 #include "sync/lock.h"
 #include "sync/semaphore.h"
 
@@ -97,4 +98,20 @@ mp_semaphore_repr(mp_semaphore *semaphore, char *buf, size_t size)
                         (unsigned long)semaphore->max);
     }
     return mp__repr("mp_semaphore_repr", buf, size, "<Semaphore(value=%d)>", value);
+}
+
+int
+mp_condition_repr(mp_condition *cond, char *buf, size_t size)
+{
+    static const char call[] = "mp_condition_repr";
+    char lock[MP__HOLDER_BYTES + 64];
+    int status = mp__shared_check(cond, MP__TAG_CONDITION, call);
+    if (status == 0) {
+        status = cond->recursive ? mp_rlock_repr(cond->lock, lock, sizeof lock)
+                                 : mp_lock_repr(cond->lock, lock, sizeof lock);
+    }
+    return status < 0 ? status
+                      : mp__repr(call, buf, size, "<Condition(%s, %lu)>", lock,
+                                 (unsigned long)atomic_load_explicit(&cond->waiting,
+                                                                     memory_order_relaxed));
 }

@@ -46,6 +46,9 @@ mp_rlock_acquire(mp_rlock *lock, double timeout)
         return 0;
     }
     status = mp__owned_acquire_for(&lock->word, mp__owned_by_me(), until, lock);
+    if (status == MP_EVALUE) {
+        return mp__shared_not_live(lock, MP__TAG_RLOCK, "mp_rlock_acquire");
+    }
     if (status < 0) {
         return mp__error(status, "mp_rlock_acquire: the lock is held by process %d",
                          (int)mp__member_pid(mp__owned_owner(lock->word)));

@@ -111,7 +111,7 @@ give(mp_semaphore *s)
 
 /* ---- waiting --------------------------------------------------------------------------------- */
 
-/* 0; MP_ETIMEOUT: there is none; MP_ENOMEM. */
+/* 0; MP_ETIMEOUT: there is none; MP_ENOMEM with text. */
 static int
 take_either(mp_semaphore *s, bool undo)
 {
@@ -162,6 +162,9 @@ sleep_once(mp_semaphore *s, mp__deadline until)
     if (mp__plat_wait(mp__semaphore_low(s), 0, mp__slice_of(left, slice(s))) == 0) {
         return false; /* who woke us took our registration off */
     }
+    if (!is_live(s)) {
+        return false; /* it is somebody else's memory now */
+    }
     word = atomic_load_explicit(&s->word, memory_order_relaxed);
     while (sleeper && mp__semaphore_sleepers(word) != 0 &&
            !atomic_compare_exchange_weak_explicit(&s->word, &word, word - sleeper,
@@ -170,6 +173,7 @@ sleep_once(mp_semaphore *s, mp__deadline until)
     return false;
 }
 
+/* The same, and MP_EVALUE without text: it was freed meanwhile. */
 static int
 take_waiting(mp_semaphore *s, mp__deadline until, bool undo)
 {
@@ -188,6 +192,10 @@ take_waiting(mp_semaphore *s, mp__deadline until, bool undo)
     mp__waiting(s);
     for (bool late = false; status == MP_ETIMEOUT && !late;) {
         late = sleep_once(s, until);
+        if (!is_live(s)) {
+            status = MP_EVALUE;
+            break;
+        }
         mp__undo_look(s);
         status = take_either(s, undo);
     }
@@ -204,6 +212,9 @@ acquire_slow(mp_semaphore *s, double timeout, bool undo, const char *call)
         return status;
     }
     status = take_waiting(s, until, undo);
+    if (status == MP_EVALUE) {
+        return mp__shared_not_live(s, MP__TAG_SEMAPHORE, call);
+    }
     return status == MP_ETIMEOUT ? mp__error(status, "%s: no unit came free in time", call)
                                  : status;
 }

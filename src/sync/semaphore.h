@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <mp/synchronize.h>
@@ -50,16 +51,17 @@
  */
 struct mp_semaphore {
     mp__head head;
-    _Atomic uint64_t word;
     uint32_t max;
-    uint32_t bounded; /* 1: its text says so */
-
-    mp__ilock lock;
+    uint32_t bounded;         /* 1: its text says so */
+    _Atomic(void *) blocks;   /* struct mp__undo_block */
     _Atomic uint32_t records; /* that exist, 0 until undo is first used */
     uint32_t reserved;
+    _Atomic uint64_t word; /* from here on waiters change it: MP__HEAP_OWN */
+    mp__ilock lock;
     _Atomic int64_t looked; /* when somebody last looked for the dead */
-    _Atomic(void *) blocks; /* struct mp__undo_block */
 };
+
+_Static_assert(offsetof(struct mp_semaphore, word) >= MP__HEAP_OWN, "waiters change it");
 
 struct mp__undo {
     _Atomic uint64_t now;

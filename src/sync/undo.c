@@ -320,4 +320,5 @@ mp__undo_done(mp_semaphore *s)
          (b = atomic_load_explicit(&s->blocks, memory_order_relaxed)) != NULL;) {
         mp__heap_free_from(&s->blocks, b, atomic_load_explicit(&b->next, memory_order_relaxed));
     }
+    atomic_store_explicit(&s->records, 0, memory_order_relaxed);
 }

@@ -20,10 +20,11 @@ KINDS = {
     'CPython Pipe': pipes,
 }
 
+OBJECT_KINDS = {name: kind for name, kind in KINDS.items() if kind is not pipes}
 
-def stream(size, kind):
+
+def stream(message, kind):
     (put, get), _ = kind()
-    message = bytes(size)
 
     def side(which, ops):
         if which == 0:
@@ -35,9 +36,8 @@ def stream(size, kind):
     return Pair(side)
 
 
-def round_trip(size, kind):
+def round_trip(message, kind):
     (put, get), (put_back, get_back) = kind()
-    message = bytes(size)
 
     def side(which, ops):
         if which == 0:
@@ -50,9 +50,8 @@ def round_trip(size, kind):
     return Pair(side)
 
 
-def by_one(size, kind):
+def by_one(message, kind):
     (put, get), _ = kind()
-    message = bytes(size)
 
     def work(ops):
         for _ in repeat(None, ops):
@@ -62,12 +61,24 @@ def by_one(size, kind):
 
 
 SHAPES = {
-    '8 B': (stream, 8),
-    '64 B': (stream, 64),
-    '4 KiB': (stream, 4096),
-    '8 B round trip': (round_trip, 8),
-    '8 B put and got by one': (by_one, 8),
+    '8 B': (stream, bytes(8)),
+    '64 B': (stream, bytes(64)),
+    '1 KiB': (stream, bytes(1024)),
+    '64 KiB': (stream, bytes(64 << 10)),
+    '1 MiB': (stream, bytes(1 << 20)),
+    '8 B round trip': (round_trip, bytes(8)),
+    '8 B put and got by one': (by_one, bytes(8)),
+}
+OBJECT_SHAPES = {
+    "[42, None, 'hello']": (stream, [42, None, 'hello']),
+    "[42, None, 'hello'] put and got by one": (by_one, [42, None, 'hello']),
 }
 
-serve({(case, name): lambda shape=shape, size=size, kind=kind: shape(size, kind)
-       for case, (shape, size) in SHAPES.items() for name, kind in KINDS.items()})
+
+def table():
+    for case, (shape, message) in (SHAPES | OBJECT_SHAPES).items():
+        for name, kind in (KINDS if case in SHAPES else OBJECT_KINDS).items():
+            yield (case, name), lambda shape=shape, message=message, kind=kind: shape(message, kind)
+
+
+serve(dict(table()))

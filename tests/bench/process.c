@@ -2,12 +2,15 @@
  * process.c: what it costs to start a process with an empty target and join it, beside what the
  * system itself takes and CPython.
  *
- * "small" parents are as they are, "big" ones have touched 256 MiB.
+ * "small" parents are as they are, "big" ones have touched 256 MiB.  A round has up to 20 starts;
+ * "50 in a row" has 50 with nothing between them, so that work done ahead or left behind is paid in
+ * the same round; "with rests" has pauses of 1 ms between them, which are not counted.
  */
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <mp/mp.h>
@@ -16,6 +19,9 @@
 
 #define BIG ((size_t)256 << 20)
 #define RAW "--only-exit"
+
+#define ROW     50
+#define REST_NS 1000000
 
 extern char **environ;
 
@@ -33,7 +39,7 @@ do_nothing(const mp_args *args)
 struct way {
     const char *method; /* of libmp; NULL: `bare` */
     void (*bare)(void);
-    bool big;
+    bool big, row, rests;
 };
 
 static void *
@@ -88,44 +94,69 @@ start_and_join(const char *method)
     mp_process_free(p);
 }
 
+static void
+run_once(const struct way *way)
+{
+    if (way->method) {
+        start_and_join(way->method);
+    } else {
+        way->bare();
+    }
+}
+
 static double
 round_way(void *state, long ops)
 {
     const struct way *way = state;
-    int64_t began = bench_now();
+    int64_t spent = 0, began = bench_now();
+    ops = way->row ? ROW : ops;
     for (long i = 0; i < ops; i++) {
-        if (way->method) {
-            start_and_join(way->method);
-        } else {
-            way->bare();
+        run_once(way);
+        if (way->rests) {
+            spent += bench_now() - began;
+            nanosleep(&(struct timespec){.tv_nsec = REST_NS}, NULL);
+            began = bench_now();
         }
     }
-    return (double)(bench_now() - began) / (double)ops;
+    spent += bench_now() - began;
+    return (double)spent / (double)ops;
 }
 
 /* A case: libmp, and the system's own. */
-#define START(of, method, bare_name, bare, big)                                                    \
-    {of, BENCH_LIBMP, open_way, round_way, close_way, &(struct way){method, NULL, big}},           \
+#define ONE(of, name, ...)                                                                         \
     {                                                                                              \
-        of, bare_name, open_way, round_way, close_way, &(struct way)                               \
+        of, name, open_way, round_way, close_way, &(struct way)                                    \
         {                                                                                          \
-            NULL, bare, big                                                                        \
+            __VA_ARGS__                                                                            \
         }                                                                                          \
     }
+#define START(of, how, bare_name, bare_call, ...)                                                  \
+    ONE(of, BENCH_LIBMP, .method = how, __VA_ARGS__),                                              \
+        ONE(of, bare_name, .bare = bare_call, __VA_ARGS__)
+#define STARTS(kind, ...)                                                                          \
+    START("fork, " kind, "fork", "fork+waitpid", raw_fork, __VA_ARGS__),                           \
+        START("spawn, " kind, "spawn", "posix_spawn+waitpid", raw_spawn, __VA_ARGS__),             \
+        START("forkserver, " kind, "forkserver", "fork+waitpid", raw_fork, __VA_ARGS__)
 
 static const struct bench_contender starts[] = {
-    START("fork, small", "fork", "fork+waitpid", raw_fork, false),
-    START("spawn, small", "spawn", "posix_spawn+waitpid", raw_spawn, false),
-    START("forkserver, small", "forkserver", "fork+waitpid", raw_fork, false),
-    START("fork, big", "fork", "fork+waitpid", raw_fork, true),
-    START("spawn, big", "spawn", "posix_spawn+waitpid", raw_spawn, true),
-    START("forkserver, big", "forkserver", "fork+waitpid", raw_fork, true),
+    STARTS("small", .big = false),
+    STARTS("big", .big = true),
+    STARTS("50 in a row", .row = true),
+    STARTS("with rests", .rests = true),
 };
 BENCH_CONTENDERS(starts)
 
+#define CASES(kind, most)                                                                          \
+    {"fork, " kind, "us", most}, {"spawn, " kind, "us", most},                                     \
+    {                                                                                              \
+        "forkserver, " kind, "us", most                                                            \
+    }
+
 static const struct bench_case cases[] = {
-    {"fork, small", "us", 20}, {"spawn, small", "us", 20}, {"forkserver, small", "us", 20},
-    {"fork, big", "us", 20},   {"spawn, big", "us", 20},   {"forkserver, big", "us", 20},
+    CASES("small", 20),
+    CASES("big", 20),
+    CASES("50 in a row", 1),
+    CASES("with rests", 10),
 };
 
 int

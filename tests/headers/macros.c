@@ -58,6 +58,26 @@ take(const mp_args *args)
     return status;
 }
 
+struct point {
+    double x, y;
+};
+MP_QUEUE_OF(points, struct point);
+MP_QUEUE_OF(queues, mp_queue *);
+
+static int
+use_queue_of(points *q)
+{
+    struct point one = {1, 2}, many[3] = {{1, 2}, {3, 4}, {5, 6}};
+    const struct point *lent;
+    size_t n;
+    int done = points_put(q, &one, 0) + points_get(q, &one, MP_FOREVER);
+    done += points_put_many(q, many, 3, NULL, 1) + points_get_many(q, many, 3, &n, 1);
+    done += points_commit(q, points_reserve(q), 1) + points_peek(q, &lent, 1);
+    done += points_release(q, lent) + points_give_back(q, lent);
+    done += mp_queue_full(points_queue(q)) + points_free(points_new(5));
+    return done;
+}
+
 int
 use_macros(const mp_args *args, mp_queue *q, mp_lock *l, mp_rlock *r, mp_value *v, mp_array *a,
            mp_connection *c, mp_pool *pool, mp_task f)
@@ -81,6 +101,9 @@ use_macros(const mp_args *args, mp_queue *q, mp_lock *l, mp_rlock *r, mp_value *
 
     done += mp_queue_put(q, 42, MP_FOREVER);
     done += mp_queue_put_nowait(q, mp_list(42, mp_none(), "hello"));
+    done += mp_joinable_queue_put(q, 42, MP_FOREVER);
+    done += mp_simple_queue_put(q, "text");
+    done += use_queue_of(points_from(q));
     done += mp_connection_send(c, text);
     mp_value_free(mp_value_new('i', 7));
     done += mp_value_set(v, 8);

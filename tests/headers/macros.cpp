@@ -4,6 +4,11 @@
 int use_macros(const mp_args *args, mp_queue *q, mp_lock *l, mp_rlock *r, mp_value *v, mp_array *a,
                mp_connection *c, mp_pool *pool, mp_task f);
 
+struct point {
+    double x, y;
+};
+MP_QUEUE_OF(points, struct point);
+
 int
 use_macros(const mp_args *args, mp_queue *q, mp_lock *l, mp_rlock *r, mp_value *v, mp_array *a,
            mp_connection *c, mp_pool *pool, mp_task f)
@@ -30,6 +35,17 @@ use_macros(const mp_args *args, mp_queue *q, mp_lock *l, mp_rlock *r, mp_value *
 
     done += mp_queue_put(q, 42, MP_FOREVER);
     done += mp_queue_put_nowait(q, mp_list(42, mp_none(), "hello"));
+    done += mp_joinable_queue_put(q, 42, MP_FOREVER);
+    done += mp_simple_queue_put(q, "text");
+    const struct point *lent;
+    struct point one = {1, 2};
+    std::size_t n;
+    points *typed = points_from(q);
+    done += points_put(typed, &one, 0) + points_get(typed, &one, MP_FOREVER);
+    done += points_put_many(typed, &one, 1, nullptr, 1) + points_get_many(typed, &one, 1, &n, 1);
+    done += points_commit(typed, points_reserve(typed), 1) + points_peek(typed, &lent, 1);
+    done += points_release(typed, lent) + points_give_back(typed, lent);
+    done += mp_queue_full(points_queue(typed)) + points_free(points_new(5));
     done += mp_connection_send(c, text);
     mp_value_free(mp_value_new('i', 7));
     done += mp_value_set(v, 8);

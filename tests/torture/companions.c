@@ -15,6 +15,7 @@
 #include "base/recovery.h"
 #include "heap/member.h"
 
+#define MOST_HEAP    (UINT64_C(1) << 30) /* bytes: victims lose little */
 #define MARKS        64
 #define QUICK_MOST   40   /* positions of a case in a quick run */
 #define MET_IN       0.01 /* seconds that who arrives has for his first sleep */
@@ -323,6 +324,11 @@ at(void *arg, const struct step_at *where)
     r->second = where->second;
     r->points += where->which >= 0;
     r->twice += where->which >= 0 && where->second >= 0;
+    mp_heap_info info = {0};
+    mp_heap_stats(&info);
+    if (info.committed > MOST_HEAP) {
+        mp_child_fail(now.c->name, 0, "the heap grows and grows");
+    }
     moved();
 }
 

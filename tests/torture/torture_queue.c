@@ -15,7 +15,7 @@
 #include "queue/segment.h"
 
 #define KIB  1024
-#define MOST (300 * KIB) /* bytes of a message; its segment has 1 MiB */
+#define MOST (300 * KIB) /* bytes of a message */
 
 static struct world {
     struct mp__ring *ring;
@@ -206,7 +206,7 @@ new_ring(struct world *w, bool puts, size_t size)
     w->ring = mp__heap_alloc(sizeof *w->ring, 64);
     must(w->ring != NULL, "a ring");
     memset(w->ring, 0, sizeof *w->ring);
-    must(mp__ring_init(w->ring, 100000) == 0, "the ring's first segment");
+    must(mp__ring_init(w->ring, 100000, 0) == 0, "the ring's first segment");
 }
 
 /*
@@ -249,6 +249,16 @@ put_linked(void *arg)
     leave_old_bytes(64 * KIB);
 }
 
+/* Messages that lie in segments of 16 KiB, 64 KiB, 256 KiB and then one of 1 MiB. */
+#define UP_TO_BIG 100
+static void
+fill_big_segment(struct world *w)
+{
+    must(fill(w, UP_TO_BIG, 4000) == 0, "messages");
+    struct mp__segment *s = atomic_load(&w->ring->tail_seg);
+    must(mp__segment_bytes(s) == KIB * KIB, "a segment of 1 MiB");
+}
+
 /*
  * A segment of 1 MiB that holds little is left for a small one: at every 256th message, of which
  * the victim's is one.
@@ -258,9 +268,8 @@ put_too_big(void *arg)
 {
     struct world *w = arg;
     new_ring(w, true, 40);
-    must(fill(w, 1, MOST) == 0, "a big message");
-    must(!drain(w, 1), "a big message");
-    must(fill(w, 255, 40) == 0, "messages");
+    fill_big_segment(w);
+    must(fill(w, 256 - UP_TO_BIG, 40) == 0, "messages");
     must(!drain(w, 250), "messages");
     leave_old_bytes(16 * KIB);
 }
@@ -306,23 +315,15 @@ do_get(void *arg)
     mp__ring_get(w->ring, into_buffer, &len, MP__TRY);
 }
 
-/* An empty ring in a big segment: a getter that goes to sleep moves it to a small one. */
+/* A getter that leaves a big segment empty moves the ring to a small one. */
 static void
 get_from_big(void *arg)
 {
     struct world *w = arg;
     new_ring(w, false, 0);
-    must(fill(w, 1, MOST) == 0, "a big message");
-    must(!drain(w, 1), "a big message");
+    fill_big_segment(w);
+    must(!drain(w, UP_TO_BIG - 1), "messages");
     leave_old_bytes(16 * KIB);
-}
-
-static void
-do_get_patiently(void *arg)
-{
-    struct world *w = arg;
-    size_t len;
-    mp__ring_get(w->ring, into_buffer, &len, 1); /* a deadline long past: it sleeps for no time */
 }
 
 /* ---- others ----------------------------------------------------------------------------------- */
@@ -501,7 +502,7 @@ static const struct torture_case cases[] = {
     {.name = "queue.get.consume+pages back",
      .commits = COMMITS,
      .set_up = get_from_big,
-     .operation = do_get_patiently,
+     .operation = do_get,
      .check = check,
      .arg = &world},
     {.name = "queue.get.consume+linked, then freed",

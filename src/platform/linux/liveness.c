@@ -8,17 +8,24 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#include "platform/common.h"
 
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
 #endif
+#ifndef SYS_pidfd_send_signal
+#define SYS_pidfd_send_signal 424
+#endif
+#define P_PIDFD_ 3 /* P_PIDFD, which older headers do not have */
 
 /* Fields of the line, counted from 1 as in proc(5). */
 enum { FIELD_STATE = 3, FIELD_THREADS = 20, FIELD_START = 22 };
@@ -33,16 +40,19 @@ static int
 read_line(pid_t pid, char *line, size_t size)
 {
     char path[32];
-    int fd;
+    int fd, state;
+    ssize_t n;
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    /* No cancellation in here: the caller may hold a lock. */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
     do {
         fd = open(path, O_RDONLY | O_CLOEXEC);
     } while (fd < 0 && errno == EINTR);
-    if (fd < 0) {
-        return -errno;
+    n = fd < 0 ? -errno : mp__plat_read_all(fd, line, size - 1);
+    if (fd >= 0) {
+        close(fd);
     }
-    ssize_t n = mp__plat_read_all(fd, line, size - 1);
-    close(fd);
+    pthread_setcancelstate(state, &state);
     if (n <= 0) {
         return n < 0 ? (int)n : -ESRCH;
     }
@@ -82,6 +92,21 @@ read_status(pid_t pid, struct status *ret)
     return 0;
 }
 
+/*
+ * Without /proc we know of our own children only; nobody else would reap them while we wait for
+ * what they hold.
+ */
+static bool
+is_our_zombie(pid_t pid)
+{
+    siginfo_t info = {.si_pid = 0};
+    int state;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    int status = waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT);
+    pthread_setcancelstate(state, &state);
+    return status == 0 && info.si_pid == pid;
+}
+
 uint32_t
 mp__plat_start_time(pid_t pid)
 {
@@ -99,8 +124,9 @@ mp__plat_process_ended(pid_t pid, uint32_t start, int lock_fd, off_t lock_byte)
         return true;
     }
     if (read_status(pid, &s) < 0) {
-        /* Gone, or hidden from us (hidepid), or no /proc here: absent is not yet dead. */
-        return kill(pid, 0) < 0 && errno == ESRCH;
+        /* Gone, or hidden from us (hidepid), or no /proc here, or no descriptor left: absent is not
+           yet dead. */
+        return kill(pid, 0) < 0 ? errno == ESRCH : is_our_zombie(pid);
     }
     if (start != 0 && start != s.start) {
         return true;
@@ -136,7 +162,61 @@ mp__plat_pidfd(pid_t pid)
 }
 
 int
-mp__plat_die_with_parent(void)
+mp__plat_signal(pid_t pid, int pidfd, int signal_number)
 {
-    return prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ? -ENOTSUP : 0;
+    if (pidfd >= 0) {
+        if (syscall(SYS_pidfd_send_signal, pidfd, signal_number, NULL, 0) == 0) {
+            return 0;
+        }
+        if (errno != ENOSYS && errno != EPERM) {
+            return -errno;
+        }
+    }
+    return kill(pid, signal_number) < 0 ? -errno : 0;
+}
+
+/* With its pidfd if that works: Linux 5.3 opens them and cannot wait by them. */
+static int
+wait_child(pid_t pid, int pidfd, int options, int *ret_code)
+{
+    int status = -EINVAL;
+    if (pidfd >= 0) {
+        status = mp__plat_wait_id((idtype_t)P_PIDFD_, (id_t)pidfd, options, ret_code);
+    }
+    return status != -EINVAL ? status : mp__plat_wait_id(P_PID, (id_t)pid, options, ret_code);
+}
+
+int
+mp__plat_child_ended(pid_t pid, int pidfd, int *ret_code)
+{
+    return wait_child(pid, pidfd, WEXITED | WNOHANG | WNOWAIT, ret_code);
+}
+
+void
+mp__plat_reap(pid_t pid, int pidfd)
+{
+    int code;
+    wait_child(pid, pidfd, WEXITED, &code);
+}
+
+/*
+ * The kernel can send a chosen signal to the owner of a descriptor when something happens to it;
+ * on a pipe that nobody writes to, only its end can happen.  Unlike PR_SET_PDEATHSIG it does not
+ * depend on which thread of the parent made this process.
+ */
+int
+mp__plat_die_with(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0) {
+        return -errno;
+    }
+    if (fcntl(fd, F_SETSIG, SIGKILL) < 0 || fcntl(fd, F_SETOWN, getpid()) < 0 ||
+        fcntl(fd, F_SETFL, flags | O_ASYNC) < 0) {
+        return mp__plat_watch(fd); /* a filter of system calls, an emulator */
+    }
+    if (mp__plat_poll_in(fd, MP__TRY) == 1) {
+        kill(getpid(), SIGKILL); /* it ended before we asked */
+    }
+    return 0;
 }

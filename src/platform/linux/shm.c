@@ -8,6 +8,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -41,6 +44,9 @@
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
+
+/* From so many bytes on the system is asked what it has; it costs little beside the pages. */
+#define ASK_FIRST ((size_t)64 << 20)
 
 /* An empty file that can be sealed, or -errno. */
 static int
@@ -106,9 +112,44 @@ populate(void *base, size_t offset, size_t len)
     return 0;
 }
 
+/* kB behind a name of /proc/meminfo, as bytes; -1: it is not there. */
+static int64_t
+figure(const char *text, const char *name)
+{
+    const char *at = strstr(text, name);
+    return at == NULL ? -1 : strtoll(at + strlen(name), NULL, 10) * 1024;
+}
+
+/* Whether there is no memory for so much. */
+static bool
+is_too_much(size_t len)
+{
+    char text[2048];
+    int state;
+    ssize_t n = -1;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state); /* the caller may hold a lock */
+    int fd = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        n = mp__plat_read_all(fd, text, sizeof text - 1);
+        close(fd);
+    }
+    pthread_setcancelstate(state, &state);
+    if (n <= 0) {
+        return false;
+    }
+    text[n] = '\0';
+    int64_t available = figure(text, "MemAvailable:"), swap = figure(text, "SwapFree:");
+    return available >= 0 && len > (size_t)available + (swap > 0 ? (size_t)swap : 0);
+}
+
 int
 mp__plat_shm_reserve(int fd, void *base, size_t offset, size_t len)
 {
+    /* The kernel promises such pages to anybody, hands them out until there are none, and then
+       ends processes of its choice: what cannot be is refused before. */
+    if (len >= ASK_FIRST && is_too_much(len)) {
+        return -ENOMEM;
+    }
     if (fd < 0) {
         return populate(base, offset, len);
     }

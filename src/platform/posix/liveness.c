@@ -81,7 +81,29 @@ mp__plat_pidfd(pid_t pid)
 }
 
 int
-mp__plat_die_with_parent(void)
+mp__plat_signal(pid_t pid, int pidfd, int signal_number)
 {
-    return -ENOTSUP;
+    (void)pidfd;
+    return kill(pid, signal_number) < 0 ? -errno : 0;
+}
+
+int
+mp__plat_child_ended(pid_t pid, int pidfd, int *ret_code)
+{
+    (void)pidfd;
+    return mp__plat_wait_id(P_PID, (id_t)pid, WEXITED | WNOHANG | WNOWAIT, ret_code);
+}
+
+void
+mp__plat_reap(pid_t pid, int pidfd)
+{
+    int code;
+    (void)pidfd;
+    mp__plat_wait_id(P_PID, (id_t)pid, WEXITED, &code);
+}
+
+int
+mp__plat_die_with(int fd)
+{
+    return mp__plat_watch(fd);
 }

@@ -101,5 +101,6 @@ close_channel(void *channel)
     free(c);
 }
 
-static const struct queue_kind zeromq = {"ZeroMQ ipc", open_channel, put, get, close_channel};
+static const struct queue_kind zeromq = {"ZeroMQ ipc",  open_channel, put, get,
+                                         close_channel, QUEUE_PAIRS,  0};
 QUEUE_CONTENDER(zeromq)
