@@ -62,6 +62,13 @@ mask(const char *name)
     return bits;
 }
 
+/* Sanitizers handle signals themselves. */
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+#define OWN_SIGNALS true
+#else
+#define OWN_SIGNALS false
+#endif
+
 /* 32, 33 and 34 are the C library's own, below SIGRTMIN. */
 #define OF_LIBC 0x380000000ULL
 
@@ -105,9 +112,9 @@ look_around(const mp_args *args)
     void *p;
     mp_args_get(args, &p);
     struct note *n = p;
-#if !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__
-    check_signals(); /* sanitizers have their own */
-#endif
+    if (!OWN_SIGNALS) {
+        check_signals();
+    }
     check_descriptors(n);
     check_environment(n);
     return 3;

@@ -168,7 +168,13 @@ test_queue_all_calls_by_many_threads_add_up(void **state)
     all_calls(0, 40000);
 }
 
-/* Less than 1 % of a processor after the first 10 ms. */
+/* Seconds of a processor in a second of waiting, after the first 10 ms.  POSIX has naps. */
+#ifdef MP_PLATFORM_POSIX
+#define MOST_BURNED 0.05
+#else
+#define MOST_BURNED 0.01
+#endif
+
 static void
 test_queue_waiting_burns_next_to_nothing(void **state)
 {
@@ -189,7 +195,7 @@ test_queue_waiting_burns_next_to_nothing(void **state)
         double burned = (double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) / 1e9;
         print_message("%.2f ms in a second\n", burned * 1000);
 #if !defined __SANITIZE_THREAD__ && !defined __SANITIZE_ADDRESS__
-        assert_true(burned < 0.010);
+        assert_true(burned < MOST_BURNED);
 #endif
     }
     mp_assert_ok(mp_queue_free(q));

@@ -15,7 +15,7 @@
 #include "base/recovery.h"
 #include "heap/member.h"
 
-#define MOST_HEAP    (UINT64_C(1) << 30) /* bytes: victims lose little */
+#define MOST_HEAP    (UINT64_C(2) << 30) /* bytes: a victim loses at most what it was freeing */
 #define MARKS        64
 #define QUICK_MOST   40   /* positions of a case in a quick run */
 #define MET_IN       0.01 /* seconds that who arrives has for his first sleep */

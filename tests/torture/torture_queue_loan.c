@@ -326,20 +326,18 @@ fill_segment(struct world *w)
 static void
 put_big(void *arg)
 {
-    struct world *w = arg;
-    new_ring(w, 1, 0);
-    fill(w, 2, 40);
-    to_add(w, 1, BIG);
+    new_ring(arg, 1, 0);
+    fill(arg, 2, 40);
+    to_add(arg, 1, BIG);
 }
 
 static void
 put_big_kept(void *arg)
 {
-    struct world *w = arg;
-    new_ring(w, 1, 0);
-    fill(w, 2, BIG);
-    drain(w, 1);
-    to_add(w, 1, BIG);
+    new_ring(arg, 1, 0);
+    fill(arg, 2, BIG);
+    drain(arg, 1);
+    to_add(arg, 1, BIG);
 }
 
 static void
@@ -389,11 +387,10 @@ put_batch(void *arg)
 static void
 get_batch(void *arg)
 {
-    struct world *w = arg;
-    new_ring(w, 0, 7);
-    fill(w, 3, 100);
-    fill(w, 1, BIG);
-    fill(w, 4, 100);
+    new_ring(arg, 0, 7);
+    fill(arg, 3, 100);
+    fill(arg, 1, BIG);
+    fill(arg, 4, 100);
 }
 
 /* What came back goes first. */
@@ -551,15 +548,13 @@ WITH_LOAN(give_back)
 static void
 do_shutdown(void *arg)
 {
-    struct world *w = arg;
-    mp__ring_shutdown(w->ring, false);
+    mp__ring_shutdown(((struct world *)arg)->ring, false);
 }
 
 static void
 do_shutdown_now(void *arg)
 {
-    struct world *w = arg;
-    mp__ring_shutdown(w->ring, true);
+    mp__ring_shutdown(((struct world *)arg)->ring, true);
 }
 
 /* It is shut down or not; all messages come, and then it is done. */
