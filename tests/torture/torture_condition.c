@@ -233,7 +233,7 @@ take(struct world *w, bool finished)
 static const char *
 the_rest(struct world *w, int all, int back, bool finished)
 {
-    const char *wrong = take(w, finished);
+    const char *wrong = take(w, finished && w->deaths == 1);
     if (wrong) {
         return wrong;
     }
