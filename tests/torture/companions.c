@@ -358,7 +358,10 @@ stride_of(const struct torture_case *c)
     if (torture_options.control) {
         return full * 5;
     }
-    return !torture_options.quick ? full : c->quick ? c->quick : full * (c->recovery ? 10 : 6);
+    if (!torture_options.quick || c->must_fail) { /* what must be found may be at one position */
+        return full;
+    }
+    return c->quick ? c->quick : full * (c->recovery ? 10 : 6);
 }
 
 static int
@@ -393,7 +396,7 @@ torture_run_case(const struct torture_case *c, long from)
                                  .spread = spread_of(c),
                                  .stride = stride_of(c),
                                  .go_on = torture_options.control || c->must_fail,
-                                 .most = torture_options.quick ? QUICK_MOST : 0,
+                                 .most = torture_options.quick && !c->must_fail ? QUICK_MOST : 0,
                                  .arg = c->arg,
                                  .begun = begun,
                                  .stands = stands,
