@@ -20,7 +20,8 @@ static struct {
     void (*in_child)(void);
 } rooms[MOST_ROOMS];
 static int room_count;
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* over rooms; held across fork */
+static MP__FORK_DATA pthread_mutex_t mutex =
+    PTHREAD_MUTEX_INITIALIZER; /* over rooms; held across fork */
 
 static void
 before(void)

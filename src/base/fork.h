@@ -14,4 +14,14 @@
  */
 int mp__fork_hooks(void (*before)(void), void (*in_parent)(void), void (*in_child)(void));
 
+/*
+ * Of a mutex that is held across fork: all of them side by side.  Each page that is written before
+ * and after a fork is copied by both processes, and a start of a process costs little more than that.
+ */
+#if defined __ELF__ && defined __GNUC__
+#define MP__FORK_DATA __attribute__((section("mp_fork_data")))
+#else
+#define MP__FORK_DATA
+#endif
+
 #endif

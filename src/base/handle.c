@@ -14,7 +14,7 @@ struct slot {
     enum mp__handle_kind kind;
 };
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static MP__FORK_DATA pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static struct slot *slots; /* capacity is 0 or a power of two, at most half full */
 static size_t capacity, count;

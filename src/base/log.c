@@ -21,7 +21,7 @@
 
 _Atomic int mp__log_threshold = INT_MAX;
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* held across fork */
+static MP__FORK_DATA pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* held across fork */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static struct mp__log_settings settings;     /* under mutex */
 static _Thread_local bool inside_of_handler; /* of this thread */

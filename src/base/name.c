@@ -7,7 +7,7 @@
 #include "base/fork.h"
 
 static char name[MP__NAME_BYTES] = "MainProcess";
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* held across fork */
+static MP__FORK_DATA pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* held across fork */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void

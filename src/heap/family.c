@@ -52,7 +52,8 @@ struct mp__heap_range mp__heap_range;
 int mp__family_fd = -1;
 
 static _Atomic int joined;
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* over joining the family */
+static MP__FORK_DATA pthread_mutex_t mutex =
+    PTHREAD_MUTEX_INITIALIZER; /* over joining the family */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 void

@@ -35,7 +35,7 @@
 /* Without pidfds a sentinel may be held open by strangers: look for ourselves this often. */
 #define LOOK_MS 50
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static MP__FORK_DATA pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static mp_process *first;
 static mp_process *first_line; /* of those with a lifeline, started or about to be */

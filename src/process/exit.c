@@ -16,7 +16,7 @@ struct handler {
     void *arg;
 };
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static MP__FORK_DATA pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct handler *handlers;
 static atomic_bool exiting;
 

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/fork.h"
 #include "heap/heap.h"
 #include "platform/platform.h"
 #include "process/launch.h"
@@ -26,7 +27,7 @@
 /* What the exit code is when the server took it along. */
 #define LOST_EXITCODE 255
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static MP__FORK_DATA pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static int sock = -1;
 static pid_t server = -1;
 static int server_pidfd = -1; /* if the system has them */

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/fork.h"
 #include "heap/family.h"
 #include "platform/platform.h"
 #include "process/launch.h"
@@ -22,7 +23,7 @@
 
 extern char **environ;
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static MP__FORK_DATA pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static char *executable; /* what mp_set_executable() said, or NULL; under mutex */
 static char
     own_path[4096]; /* this program's image, once it was looked for; "" before; under mutex */

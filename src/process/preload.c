@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/fork.h"
 #include "heap/heap.h"
 #include "platform/platform.h"
 #include "process/launch.h"
@@ -21,7 +22,7 @@ struct preload {
     mp__funcref functions[];
 };
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static MP__FORK_DATA pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct preload *list; /* of malloc(); NULL: none */
 
 void

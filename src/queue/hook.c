@@ -12,7 +12,7 @@
 #include "base/error.h"
 #include "base/fork.h"
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static MP__FORK_DATA pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int init_status;
 static mp_queue_error_hook *the_hook;

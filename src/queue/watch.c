@@ -43,7 +43,7 @@ struct watch {
 
 _Atomic uint32_t mp__watching;
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static MP__FORK_DATA pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int init_status;
 static struct watch *list; /* mp__watching of them */
