@@ -230,6 +230,24 @@ test_forkserver_stopped_leaves_no_spare(void **state)
 }
 
 static void
+test_forkserver_stopped_ends_spares_that_hang(void **state)
+{
+    (void)state;
+    if (!method_is("forkserver")) {
+        skip();
+    }
+    pid_t server, spares[MOST_SPARES];
+    int count = spares_of_the_server(&server, spares);
+    for (int i = 0; i < count; i++) {
+        assert_int_equal(kill(spares[i], SIGSTOP), 0);
+    }
+    mp__process_settle();
+    for (int i = 0; i < count; i++) {
+        assert_false(is_running(spares[i]));
+    }
+}
+
+static void
 test_forkserver_killed_takes_its_spares_along(void **state)
 {
     (void)state;
@@ -703,6 +721,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_forkserver_killed_daemons_end_with_the_program),
     cmocka_unit_test(test_forkserver_spare_killed_costs_no_start),
     cmocka_unit_test(test_forkserver_stopped_leaves_no_spare),
+    cmocka_unit_test(test_forkserver_stopped_ends_spares_that_hang),
     cmocka_unit_test(test_forkserver_killed_takes_its_spares_along),
     cmocka_unit_test(test_forkserver_ignores_interrupts),
     cmocka_unit_test(test_status_stolen_by_waitpid_is_told),

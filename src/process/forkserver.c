@@ -41,6 +41,9 @@
 /* Many more than there ever are spares of which it is not known yet that they are taken. */
 #define NOTES 64
 
+/* So long a spare may take to see that its client is gone. */
+#define SPARES_END (MP__S / 2)
+
 struct served {
     pid_t pid;       /* 0: free */
     int status_fd;   /* its own end of its socket, on which its end is told */
@@ -253,13 +256,27 @@ reap(void)
     }
 }
 
+/* They hang, or are stopped.  Whatever they read now, their answer finds nobody. */
+static void
+kill_spares(void)
+{
+    for (size_t k = 0; k < table_size; k++) {
+        if (is_spare(&table[k])) {
+            kill(table[k].pid, SIGKILL);
+        }
+    }
+}
+
 /* Spares that nobody took end by themselves; without us nobody would reap them. */
 static MP_NORETURN_ATTR void
 client_is_gone(const sigset_t *inherited)
 {
-    const struct timespec slice = {.tv_nsec =
-                                       10 * MP__MS}; /* a spare that is taken makes no noise */
+    const struct timespec slice = {.tv_nsec = 10 * MP__MS}; /* one that is taken makes no noise */
+    mp__deadline until = mp__plat_now() + SPARES_END;
     for (reap(); spares() > 0; reap()) {
+        if (mp__deadline_passed(until)) {
+            kill_spares();
+        }
         pselect(0, NULL, NULL, NULL, &slice, inherited);
     }
     _exit(0);
