@@ -1,6 +1,7 @@
 /*
  * test_inherit.c: what a spawned or served child has of its parent: no descriptor, no disposition of
- * a signal, no mask, no pending signal, and of the environment what the parent had, no more.
+ * a signal, no mask, no pending signal, and of the environment what the parent had, no more.  And of
+ * all that the system tells of a process, what a program that posix_spawn() started has.
  *
  * A child of fork has all of it, as in Python.
  */
@@ -8,7 +9,12 @@
 
 #include <dirent.h>
 #include <pthread.h>
+#include <sched.h>
+#include <spawn.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 
 #include "helpers/process.h"
@@ -120,6 +126,189 @@ look_around(const mp_args *args)
     return 3;
 }
 
+/* ---- all that the system tells ----------------------------------------------------------------*/
+
+/* Lines of /proc/self/status about what a process uses, not about what it was given. */
+static bool
+is_of_its_life(const char *line)
+{
+    static const char *const names[] = {
+        "Tgid:",        "Ngid:",    "Pid:",      "PPid:",      "TracerPid:", "FDSize:",
+        "NStgid",       "NSpid:",   "NSpgid:",   "NSsid:",     "Vm",         "Rss",
+        "Huge",         "Threads:", "voluntary", "nonvolunta", "x86_Thread", "SigQ:",
+        "Core",         "SigCgt:",  "SigIgn:",   "Name:",      "State:",     "untag_mask:",
+        "THP_enabled:", "Kthread:"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strncmp(line, names[i], strlen(names[i])) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void
+copy_lines(FILE *out, const char *path)
+{
+    char line[4200];
+    FILE *f = fopen(path, "r");
+    while (f && fgets(line, sizeof line, f)) {
+        if (!is_of_its_life(line)) {
+            fprintf(out, "%s %s", path, line);
+        }
+    }
+    if (f) {
+        fclose(f);
+    }
+}
+
+static void
+list_handlers(FILE *out)
+{
+    for (int i = 1; i < 65; i++) {
+        struct sigaction sa;
+        if (!(of_crashes() & 1ULL << (i - 1)) && sigaction(i, NULL, &sa) == 0) {
+            fprintf(out, "signal %d %p\n", i, (void *)(uintptr_t)sa.sa_handler);
+        }
+    }
+}
+
+/* Into a file of this name; a process lists itself. */
+static void
+list_all(const char *path)
+{
+    static const struct {
+        const char *name;
+        int option;
+    } settings[] = {{"subreaper", PR_GET_CHILD_SUBREAPER},
+                    {"end with the parent", PR_GET_PDEATHSIG},
+                    {"ticks", PR_GET_TSC}};
+    char cwd[4200] = "";
+    FILE *out = fopen(path, "w");
+    mp_child_check(out != NULL);
+    copy_lines(out, "/proc/self/status");
+    copy_lines(out, "/proc/self/limits");
+    copy_lines(out, "/proc/self/oom_score_adj");
+    copy_lines(out, "/proc/self/timerslack_ns");
+    copy_lines(out, "/proc/self/personality");
+    copy_lines(out, "/proc/self/loginuid");
+    copy_lines(out, "/proc/self/cgroup");
+    list_handlers(out);
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+        int value = 0;
+        prctl(settings[i].option, &value);
+        fprintf(out, "%s %d\n", settings[i].name, value);
+    }
+    fprintf(out, "dumpable %d\n", prctl(PR_GET_DUMPABLE));
+    fprintf(out, "timer slack %d\n", prctl(PR_GET_TIMERSLACK));
+    fprintf(out, "keeps capabilities %d\n", prctl(PR_GET_KEEPCAPS));
+    for (int which = ITIMER_REAL; which <= ITIMER_PROF; which++) {
+        struct itimerval timer;
+        mp_child_check(getitimer((__itimer_which_t)which, &timer) == 0);
+        fprintf(out, "timer %d %ld\n", which, (long)timer.it_value.tv_sec);
+    }
+    fprintf(out, "group %d, session %d\n", (int)getpgrp(), (int)getsid(0));
+    fprintf(out, "nice %d, policy %d\n", getpriority(PRIO_PROCESS, 0), sched_getscheduler(0));
+    mp_child_check(getcwd(cwd, sizeof cwd));
+    fprintf(out, "directory %s\n", cwd);
+    for (char **e = environ; *e; e++) {
+        fprintf(out, "environment %s\n", *e);
+    }
+    mp_child_check(fclose(out) == 0);
+}
+
+static int
+list_this(const mp_args *args)
+{
+    const char *path;
+    mp_args_get(args, &path);
+    list_all(path);
+    return 0;
+}
+
+static void
+compare_lists(const char *bare, const char *child)
+{
+    char line[2][4200];
+    FILE *a = fopen(bare, "r"), *b = fopen(child, "r");
+    mp_child_check(a && b);
+    int lines = 0;
+    for (;; lines++) {
+        bool more = fgets(line[0], sizeof line[0], a) != NULL;
+        mp_child_check(more == (fgets(line[1], sizeof line[1], b) != NULL));
+        if (!more) {
+            break;
+        }
+        if (strcmp(line[0], line[1]) != 0) {
+            printf("posix_spawn: %schild:       %s", line[0], line[1]);
+        }
+    }
+    mp_child_check(lines > 60);
+    fclose(a);
+    fclose(b);
+}
+
+static void
+run_bare(const char *path)
+{
+    posix_spawnattr_t attributes;
+    sigset_t all, none;
+    int end;
+    pid_t pid;
+    char *argv[] = {(char *)(uintptr_t) "test_inherit", (char *)(uintptr_t) "bare",
+                    (char *)(uintptr_t)path, NULL};
+    sigfillset(&all);
+    sigemptyset(&none);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setsigdefault(&attributes, &all);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+    mp_child_check(posix_spawn(&pid, "/proc/self/exe", NULL, &attributes, argv, environ) == 0);
+    posix_spawnattr_destroy(&attributes);
+    mp_child_check(waitpid(pid, &end, 0) == pid && end == 0);
+}
+
+/* A parent with all kinds of settings. */
+static int
+compare_with_bare(const char *dir)
+{
+    char bare[4200], child[4200];
+    snprintf(bare, sizeof bare, "%s/bare", dir);
+    snprintf(child, sizeof child, "%s/child", dir);
+    struct sigaction sa = {.sa_handler = SIG_IGN};
+    sigaction(SIGUSR1, &sa, NULL);
+    sigaction(SIGPIPE, &sa, NULL);
+    sigaction(SIGINT, &sa, NULL);
+    sigset_t some;
+    sigemptyset(&some);
+    sigaddset(&some, SIGTERM);
+    sigaddset(&some, SIGCHLD);
+    pthread_sigmask(SIG_BLOCK, &some, NULL);
+    umask(027);
+    setpriority(PRIO_PROCESS, 0, 3);
+    prctl(PR_SET_TIMERSLACK, 123456);
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    struct itimerval timer = {.it_value.tv_sec = 1000};
+    setitimer(ITIMER_REAL, &timer, NULL);
+    struct rlimit limit = {100, 100};
+    setrlimit(RLIMIT_NOFILE, &limit);
+    mp_child_check(chdir(dir) == 0);
+    run_bare(bare);
+    for (int i = 0; i < 3; i++) {
+        mp_process *p =
+            mp_process_new(list_this, mp_args(child),
+                           &(mp_process_options){.daemon = i == 1 ? MP_DAEMON_YES : MP_DAEMON_NO});
+        int code = -1;
+        mp_child_ok(mp_process_start(p));
+        mp_child_ok(mp_process_join(p, MP_FOREVER));
+        mp_child_ok(mp_process_exitcode(p, &code));
+        mp_child_check(code == 0);
+        mp_child_ok(mp_process_free(p));
+        compare_lists(bare, child);
+    }
+    return 0;
+}
+
 /* ---- the parent -------------------------------------------------------------------------------*/
 
 static void
@@ -191,8 +380,24 @@ test_child_has_nothing_of_its_parent_but_its_environment(void **state)
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+static void
+test_child_is_as_a_program_that_posix_spawn_starts(void **state)
+{
+    (void)state;
+    if (method_is("fork") || OWN_SIGNALS) {
+        skip();
+    }
+    char argument[4300], out[4000];
+    snprintf(argument, sizeof argument, "compare:%s:%s", method_name(), mp_test_dir());
+    int status = mp_test_run_self(argument, out, sizeof out);
+    assert_string_equal(out, "");
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_child_has_nothing_of_its_parent_but_its_environment),
+    cmocka_unit_test(test_child_is_as_a_program_that_posix_spawn_starts),
 };
 
 int
@@ -202,6 +407,16 @@ main(int argc, char **argv)
     if (argc > 1 && strncmp(argv[1], "inherit:", 8) == 0) {
         mp_child_ok(mp_set_start_method(argv[1] + 8, true));
         return inherit();
+    }
+    if (argc > 2 && strcmp(argv[1], "bare") == 0) {
+        list_all(argv[2]);
+        return 0;
+    }
+    if (argc > 1 && strncmp(argv[1], "compare:", 8) == 0) {
+        char *dir = strchr(argv[1] + 8, ':');
+        *dir++ = '\0';
+        mp_child_ok(mp_set_start_method(argv[1] + 8, true));
+        return compare_with_bare(dir);
     }
     return mp_test_main(argc, argv, tests, sizeof tests / sizeof *tests, true);
 }

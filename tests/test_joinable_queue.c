@@ -133,9 +133,7 @@ test_joinable_queue_joiner_sees_a_moment_without_tasks(void **state)
     mp_assert_ok(mp_joinable_queue_put(j.q, 1, 0));
     assert_int_equal(pthread_create(&t, NULL, join_it, &j), 0);
     wait_for(&j.ready, 1);
-    for (int i = 0; i < 20; i++) {
-        nap(); /* it will be asleep, mostly */
-    }
+    wait_for_sleepers(j.q, 1);
     mp_assert_ok(mp_joinable_queue_task_done(j.q));
     mp_assert_ok(mp_joinable_queue_put(j.q, 2, 0));
     double since = mp_test_now();
@@ -236,6 +234,45 @@ test_joinable_queue_consumer_that_dies_before_task_done_leaves_one_unfinished(vo
     mp_assert_ok(mp_queue_free(q));
 }
 
+static int
+peek_and_hang(const mp_args *args)
+{
+    mp_queue *q;
+    void *note;
+    const void *data;
+    size_t len;
+    mp_args_get(args, &q, &note);
+    mp_child_ok(mp_queue_peek_bytes(q, &data, &len, 10));
+    atomic_fetch_add(&((struct note *)note)->ready, 1);
+    pause_for_ever();
+    return 0;
+}
+
+/* What it had goes with an immediate shutdown, though nobody gets any more who would find out. */
+static void
+test_joinable_queue_join_sees_that_a_peeker_died_after_an_immediate_shutdown(void **state)
+{
+    (void)state;
+    mp_queue *q = made(mp_joinable_queue_new(0));
+    struct note *n = note_new();
+    struct joiner j = {q, -1, 0};
+    pthread_t t;
+    mp_assert_ok(mp_queue_put_bytes(q, "x", 1, 0));
+    mp_process *p = start(peek_and_hang, mp_args(q, (void *)n));
+    wait_for(&n->ready, 1);
+    mp_assert_ok(mp_queue_shutdown(q, true));
+    mp_assert_code(mp_joinable_queue_join(q, 0.01), MP_ETIMEOUT); /* it may still be done */
+    assert_int_equal(pthread_create(&t, NULL, join_it, &j), 0);
+    wait_for(&j.ready, 1);
+    double since = mp_test_now();
+    kill_and_free(p);
+    pthread_join(t, NULL);
+    took(since, 0, 5);
+    mp_assert_ok(j.status);
+    mp_free(n);
+    mp_assert_ok(mp_queue_free(q));
+}
+
 static void
 test_joinable_queue_other_kinds_have_no_tasks(void **state)
 {
@@ -265,6 +302,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_joinable_queue_count_is_exact_from_any_mix_of_processes),
     cmocka_unit_test(test_joinable_queue_count_agrees_after_putters_were_killed),
     cmocka_unit_test(test_joinable_queue_consumer_that_dies_before_task_done_leaves_one_unfinished),
+    cmocka_unit_test(test_joinable_queue_join_sees_that_a_peeker_died_after_an_immediate_shutdown),
     cmocka_unit_test(test_joinable_queue_other_kinds_have_no_tasks),
 };
 MP_TEST_MAIN(tests)

@@ -179,9 +179,90 @@ test_we_write_and_python_reads(void **state)
     }
 }
 
+/* ---- a type of the program's own, a class over there ----------------------------------------- */
+
+static int
+reduce_point(const void *data, mp_obj *ret)
+{
+    const int *p = data;
+    *ret = mp_tuple(p[0], p[1]);
+    return 0;
+}
+
+static int
+rebuild_point(mp_obj args, void **ret)
+{
+    int *p = mp_obj_len(args) == 2 ? malloc(2 * sizeof *p) : NULL;
+    if (!p) {
+        return MP_ETYPE;
+    }
+    p[0] = (int)mp_as_int(mp_list_get(args, 0));
+    p[1] = (int)mp_as_int(mp_list_get(args, 1));
+    *ret = p;
+    return 0;
+}
+
+/* Reads ours, and writes it with its numbers changed about: by __reduce__, and as a namedtuple. */
+static const char python_points[] =
+    "import pickle, sys, types, collections\n"
+    "m = types.ModuleType('geo'); sys.modules['geo'] = m\n"
+    "class Point:\n"
+    "  def __init__(self, x, y): self.x, self.y = x, y\n"
+    "  def __reduce__(self): return Point, (self.x, self.y)\n"
+    "Point.__module__ = 'geo'; m.Point = Point\n"
+    "m.Pair = collections.namedtuple('Pair', 'x y', module='geo')\n"
+    "for line in sys.stdin:\n"
+    "  p = pickle.loads(bytes.fromhex(line))[0]\n"
+    "  for protocol in range(2, 6):\n"
+    "    print(pickle.dumps([Point(p.y, p.x), m.Pair(p.y, p.x)], protocol).hex())\n";
+
+static void
+test_type_of_ours_is_a_class_of_pythons(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"geo.Point", "geo.Pair"};
+    if (!have_python()) {
+        print_message("python3 (3.8 or later) is not here\n");
+        skip();
+    }
+    char path[300], line[1000];
+    snprintf(path, sizeof path, "%s/pickles", mp_test_dir());
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    for (int i = 0; i < 2; i++) {
+        int *p = malloc(2 * sizeof *p);
+        p[0] = 3, p[1] = 70000;
+        mp_assert_ok(mp_register_type(&(mp_type){names[i], reduce_point, rebuild_point, free}));
+        mp_obj o = mp_list(mp_from_typed(names[i], p));
+        void *data;
+        size_t len;
+        mp_assert_ok(mp_obj_dump(o, &data, &len));
+        char *hex = to_hex(data, len);
+        fprintf(f, "%s\n", hex);
+        free(hex);
+        free(data);
+        mp_obj_free(o);
+    }
+    fclose(f);
+    f = run_python(python_points, path);
+    int lines = 0;
+    for (; fgets(line, sizeof line, f); lines++) {
+        mp_obj o = load_hex(line);
+        for (int i = 0; i < 2; i++) {
+            const int *p = mp_as_typed(mp_list_get(o, i), names[i]);
+            assert_non_null(p);
+            assert_true(p[0] == 70000 && p[1] == 3);
+        }
+        mp_obj_free(o);
+    }
+    assert_int_equal(pclose(f), 0);
+    assert_int_equal(lines, 8);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_python_writes_and_we_read),
     cmocka_unit_test(test_we_write_and_python_reads),
+    cmocka_unit_test(test_type_of_ours_is_a_class_of_pythons),
 };
 
 MP_TEST_MAIN(tests)

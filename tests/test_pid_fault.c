@@ -7,9 +7,13 @@
 #define _GNU_SOURCE /* unshare */
 #include "mp_test.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "helpers/process.h"
@@ -177,6 +181,56 @@ test_forkserver_child_without_server_and_its_pid_used_again_has_ended(void **sta
     mp_free(n);
 }
 
+/* From now on for ever: as on a system that is too old. */
+static bool
+forbid_pidfds(void)
+{
+#ifdef SYS_pidfd_open
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pidfd_open, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const struct sock_fprog program = {sizeof code / sizeof *code, code};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+#else
+    return false;
+#endif
+}
+
+static void
+wait_for_a_later_start(void)
+{
+    /* The system counts a process's age in hundredths of a second. */
+    int64_t later = mp__plat_now() + 30 * MP__MS;
+    while (mp__plat_now() < later) {
+        nap();
+    }
+}
+
+/* The last of all tests, for it forbids.  A process is told from another by when it started. */
+static void
+test_process_stolen_without_pidfds_and_its_pid_used_again_has_ended(void **state)
+{
+    (void)state;
+    if (method_is("forkserver") || mp__plat_start_time(getpid()) == 0 || !alone ||
+        !forbid_pidfds()) {
+        skip();
+    }
+    mp_process *p = start(do_nothing, NULL);
+    pid_t pid = mp_process_pid(p);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    wait_for_a_later_start();
+    pid_t newcomer = fork_as(pid, stay, NULL);
+    if (newcomer == 0) {
+        mp_assert_ok(mp_process_free(p));
+        skip();
+    }
+    check_ended(p, newcomer, -ECHILD);
+}
+
 /* ---- locks ------------------------------------------------------------------------------------*/
 
 static void
@@ -228,11 +282,7 @@ test_lock_of_a_dead_whose_pid_is_another_process_is_taken_over(void **state)
         struct note *n = note_new();
         n->number[0] = (long)other;
         pid_t pid = die_with(lock);
-        /* The system counts a process's age in hundredths of a second. */
-        int64_t later = mp__plat_now() + 30 * MP__MS;
-        while (mp__plat_now() < later) {
-            nap();
-        }
+        wait_for_a_later_start();
         pid_t newcomer = fork_as(pid, member ? stay_as_a_member : stay, n);
         if (newcomer == 0) {
             mp_free(n);
@@ -273,6 +323,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_forkserver_child_without_server_and_its_pid_used_again_has_ended),
     cmocka_unit_test(test_lock_of_a_dead_whose_pid_is_another_process_is_taken_over),
     cmocka_unit_test(test_lock_of_a_dead_whose_pid_is_ours_is_taken_over),
+    cmocka_unit_test(test_process_stolen_without_pidfds_and_its_pid_used_again_has_ended),
 };
 
 /* The first process of the namespace: what is left falls to it. */

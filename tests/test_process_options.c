@@ -174,7 +174,7 @@ hit_limits(const mp_args *args)
     }
     mp_child_check(errno == EMFILE && opened < 20);
 #if !defined __SANITIZE_ADDRESS__
-    char *much = malloc((size_t)600 << 20), *little = malloc((size_t)1 << 20);
+    char *volatile much = malloc((size_t)600 << 20), *volatile little = malloc((size_t)1 << 20);
     mp_child_check(much == NULL && little != NULL);
     void *heap = mp_malloc((size_t)1 << 20); /* is not counted */
     mp_child_check(heap != NULL);

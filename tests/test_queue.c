@@ -12,6 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "helpers/sleepers.h"
+
 #define MIB ((size_t)1 << 20)
 
 /* ---- help ------------------------------------------------------------------------------------ */
@@ -392,18 +394,18 @@ test_queue_empty_get_waits_as_long_as_told(void **state)
 }
 
 static void *
-put_after_a_while(void *queue)
+put_when_one_sleeps(void *queue)
 {
-    nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+    wait_for_sleepers(queue, 1);
     (void)mp_queue_put(queue, 77, 5);
     return NULL;
 }
 
 static void *
-get_after_a_while(void *queue)
+get_when_one_sleeps(void *queue)
 {
     mp_obj o;
-    nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+    wait_for_sleepers(queue, 1);
     (void)mp_queue_get(queue, &o, 5);
     return NULL;
 }
@@ -416,15 +418,16 @@ test_queue_sleepers_wake_when_it_changes(void **state)
     pthread_t t;
     mp_obj o;
     double start = mp_test_now();
-    assert_int_equal(pthread_create(&t, NULL, put_after_a_while, q), 0);
+    assert_int_equal(pthread_create(&t, NULL, put_when_one_sleeps, q), 0);
     mp_assert_ok(mp_queue_get(q, &o, MP_FOREVER));
-    took(start, 0.09, 1);
+    took(start, 0, 1);
     pthread_join(t, NULL);
+    assert_int_equal(mp_as_int(o), 77);
     mp_assert_ok(mp_queue_put(q, o, 0));
     start = mp_test_now();
-    assert_int_equal(pthread_create(&t, NULL, get_after_a_while, q), 0);
+    assert_int_equal(pthread_create(&t, NULL, get_when_one_sleeps, q), 0);
     mp_assert_ok(mp_queue_put(q, 78, MP_FOREVER));
-    took(start, 0.09, 1);
+    took(start, 0, 1);
     pthread_join(t, NULL);
     mp_assert_ok(mp_queue_free(q));
 }

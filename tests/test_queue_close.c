@@ -248,7 +248,7 @@ take_one(const mp_args *args)
     mp_args_get(args, &q);
     char data[1000];
     size_t len;
-    nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+    wait_for_sleepers(q, 1); /* who puts has found no room */
     mp_child_ok(mp_queue_get_bytes(q, data, sizeof data, &len, 5));
     return 0;
 }
@@ -286,6 +286,81 @@ test_queue_options_that_cannot_be_are_refused(void **state)
     assert_int_equal(mp_queue_full(q) + mp_queue_full(c), 2);
     mp_assert_ok(mp_queue_free(q));
     mp_assert_ok(mp_queue_free(c));
+}
+
+/* ---- freed too soon -------------------------------------------------------------------------- */
+
+static int
+wait_in(const mp_args *args)
+{
+    mp_queue *q;
+    int how;
+    mp_obj o;
+    static const char big[9000];
+    const void *data;
+    void *loan;
+    size_t n;
+    mp_args_get(args, &q, &how);
+    switch (how) {
+    case 0:
+        mp_child_code(mp_queue_get(q, &o, MP_FOREVER), MP_EVALUE);
+        break;
+    case 1:
+        mp_child_code(mp_queue_put(q, "no room", MP_FOREVER), MP_EVALUE);
+        break;
+    case 2:
+        mp_child_code(mp_joinable_queue_join(q, MP_FOREVER), MP_EVALUE);
+        break;
+    case 3:
+        mp_child_code(mp_queue_get_many(q, 1, &o, &n, MP_FOREVER), MP_EVALUE);
+        break;
+    case 4:
+        mp_child_code(mp_queue_peek_bytes(q, &data, &n, MP_FOREVER), MP_EVALUE);
+        break;
+    case 5:
+        mp_child_code(mp_queue_put_bytes(q, big, sizeof big, MP_FOREVER), MP_EVALUE);
+        break;
+    case 6:
+        loan = mp_queue_reserve(q, sizeof big);
+        mp_child_check(loan);
+        mp_child_code(mp_queue_commit(q, loan, sizeof big, MP_FOREVER), MP_EVALUE);
+        break;
+    default:
+        mp_child_check(false);
+    }
+    mp_child_check(strstr(mp_last_error_text(), "freed"));
+    return 0;
+}
+
+/* A mistake of who frees it; those who wait are told, and nobody else's memory suffers. */
+static void
+test_queue_freed_while_others_wait_they_leave(void **state)
+{
+    (void)state;
+    enum { WAYS = 7, BLOCKS = 300 };
+    for (int how = 0; how < WAYS; how++) {
+        bool full = how == 1 || how == 5 || how == 6;
+        mp_queue *q = made(how == 2 ? mp_joinable_queue_new(0) : mp_queue_new(full));
+        unsigned char *block[BLOCKS];
+        if (full || how == 2) {
+            mp_assert_ok(mp_queue_put(q, 1, 0));
+        }
+        mp_process *p = start(wait_in, mp_args(q, how)), *r = start(wait_in, mp_args(q, how));
+        wait_for_sleepers(q, 2);
+        mp_assert_ok(mp_queue_free(q));
+        for (size_t i = 0; i < BLOCKS; i++) {
+            block[i] = mp_malloc(200 + i * 40);
+            memset(block[i], 0x33, 200 + i * 40);
+        }
+        assert_int_equal(finish(p), 0);
+        assert_int_equal(finish(r), 0);
+        for (size_t i = 0; i < BLOCKS; i++) {
+            for (size_t k = 0; k < 200 + i * 40; k++) {
+                assert_int_equal(block[i][k], 0x33);
+            }
+            mp_free(block[i]);
+        }
+    }
 }
 
 /* ---- where a queue may lie ------------------------------------------------------------------- */
@@ -346,6 +421,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_queue_max_bytes_limits_what_is_in_it),
     cmocka_unit_test(test_queue_max_bytes_put_waits_for_room),
     cmocka_unit_test(test_queue_options_that_cannot_be_are_refused),
+    cmocka_unit_test(test_queue_freed_while_others_wait_they_leave),
     cmocka_unit_test(test_queue_lies_in_a_queue_in_a_struct_in_an_array),
 };
 MP_TEST_MAIN(tests)

@@ -4,6 +4,9 @@
  */
 #include "helpers/queue.h"
 
+#include <pthread.h>
+#include <sched.h>
+
 #define MIB ((size_t)1 << 20)
 
 static void
@@ -392,6 +395,126 @@ test_queue_sleeping_getter_inherits_from_a_dead_peeker(void **state)
 }
 
 /* A slow loan on either side stops nobody. */
+/* ---- two at once ------------------------------------------------------------------------------ */
+
+struct two {
+    mp_queue *q;
+    int (*end)(mp_queue *, const void *);
+    const void *_Atomic loan; /* NULL: that was all */
+    _Atomic int round, ready, good, done;
+};
+
+static void
+until(_Atomic int *value, int wanted)
+{
+    for (int looks = 1; atomic_load(value) < wanted; looks++) {
+        if (looks % 1000 == 0) {
+            sched_yield();
+        }
+    }
+}
+
+static void
+end_together(struct two *t, int round, int late)
+{
+    atomic_fetch_add(&t->ready, 1);
+    until(&t->ready, 2 * round);
+    for (volatile int i = 0; i < late; i++) {
+    }
+    if (t->end(t->q, atomic_load(&t->loan)) == 0) {
+        atomic_fetch_add(&t->good, 1);
+    }
+    atomic_fetch_add(&t->done, 1);
+    until(&t->done, 2 * round);
+}
+
+static void *
+end_too(void *arg)
+{
+    struct two *t = arg;
+    for (int round = 1;; round++) {
+        until(&t->round, round);
+        if (!atomic_load(&t->loan)) {
+            return NULL;
+        }
+        end_together(t, round, 40);
+    }
+}
+
+static void
+two_end_one_loan(int (*end)(mp_queue *, const void *))
+{
+    enum { ROUNDS = 20000 };
+    struct two t = {.q = made(mp_queue_new(0)), .end = end};
+    pthread_t other;
+    assert_int_equal(pthread_create(&other, NULL, end_too, &t), 0);
+    for (int round = 1; round <= ROUNDS; round++) {
+        const void *data;
+        char buf[4];
+        size_t len;
+        mp_assert_ok(mp_queue_put_bytes(t.q, "x", 1, 0));
+        mp_assert_ok(mp_queue_peek_bytes(t.q, &data, &len, 0));
+        atomic_store(&t.loan, data);
+        atomic_store(&t.round, round);
+        end_together(&t, round, round % 80);
+        assert_int_equal(atomic_load(&t.good), round);
+        if (end == mp_queue_give_back) {
+            mp_assert_ok(mp_queue_get_bytes(t.q, buf, sizeof buf, &len, 0));
+        }
+        assert_int_equal(mp_queue_qsize(t.q), 0);
+    }
+    atomic_store(&t.loan, NULL);
+    atomic_fetch_add(&t.round, 1);
+    pthread_join(other, NULL);
+    mp_assert_ok(mp_queue_free(t.q));
+}
+
+/* A mistake; but the slot may be another process's already, which must not suffer by it. */
+static void
+test_queue_loan_ended_by_two_threads_at_once_ends_once(void **state)
+{
+    (void)state;
+    two_end_one_loan(mp_queue_release);
+    two_end_one_loan(mp_queue_give_back);
+}
+
+static int
+try_to_put(const mp_args *args)
+{
+    mp_queue *q;
+    void *note;
+    mp_args_get(args, &q, &note);
+    struct note *n = note;
+    atomic_fetch_add(&n->ready, 1);
+    while (atomic_load(&n->go) == 0) {
+        mp_child_code(mp_queue_put(q, 2, 0), MP_EFULL);
+    }
+    return 0;
+}
+
+/* The object that it does not want was never out: nobody finds room, or nothing, meanwhile. */
+static void
+test_queue_peek_bytes_at_an_object_leaves_the_queue_full(void **state)
+{
+    (void)state;
+    struct note *n = note_new();
+    mp_queue *q = made(mp_queue_new(1));
+    mp_assert_ok(mp_queue_put(q, 1, 0));
+    mp_process *p = start(try_to_put, mp_args(q, (void *)n));
+    wait_for(&n->ready, 1);
+    for (int i = 0; i < 100000; i++) {
+        const void *data;
+        size_t len;
+        mp_assert_code(mp_queue_peek_bytes(q, &data, &len, 0), MP_ETYPE);
+    }
+    atomic_store(&n->go, 1);
+    assert_int_equal(finish(p), 0);
+    assert_int_equal(mp_queue_qsize(q), 1);
+    assert_next(q, 1);
+    mp_assert_ok(mp_queue_free(q));
+    mp_free(n);
+}
+
 static void
 test_queue_slow_loans_stop_nobody(void **state)
 {
@@ -508,6 +631,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_queue_closed_one_takes_loans_back),
     cmocka_unit_test(test_queue_what_a_dead_peeker_had_goes_to_the_next_in_order),
     cmocka_unit_test(test_queue_sleeping_getter_inherits_from_a_dead_peeker),
+    cmocka_unit_test(test_queue_loan_ended_by_two_threads_at_once_ends_once),
+    cmocka_unit_test(test_queue_peek_bytes_at_an_object_leaves_the_queue_full),
     cmocka_unit_test(test_queue_slow_loans_stop_nobody),
     cmocka_unit_test(test_queue_loans_between_processes_arrive_once_and_whole),
 };

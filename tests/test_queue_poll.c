@@ -306,6 +306,31 @@ test_queue_fileno_of_a_queue_freed_elsewhere_ends(void **state)
     assert_int_equal(fcntl(fd, F_GETFD), -1);
 }
 
+/* One that was freed elsewhere, and a new one in its place: who unwatches means the new one first. */
+static void
+test_queue_unwatch_means_the_one_that_lives(void **state)
+{
+    (void)state;
+    enum { TRIES = 20 };
+    mp_queue *q = made(mp_queue_new(0)), *fresh[TRIES];
+    int n = 0, old = mp_queue_fileno(q);
+    assert_int_equal(finish(start(free_it, mp_args(q))), 0);
+    do {
+        fresh[n] = made(mp_queue_new(0));
+    } while (fresh[n++] != q && n < TRIES);
+    assert_ptr_equal(fresh[n - 1], q); /* or this test shows nothing */
+    int own = mp_queue_fileno(q);
+    assert_true(own >= 0 && own != old);
+    mp_assert_ok(mp_queue_unwatch(q));
+    assert_int_equal(fcntl(own, F_GETFD), -1);
+    assert_true(fcntl(old, F_GETFD) >= 0);
+    mp_assert_ok(mp_queue_unwatch(q));
+    assert_int_equal(fcntl(old, F_GETFD), -1);
+    while (n > 0) {
+        mp_assert_ok(mp_queue_free(fresh[--n]));
+    }
+}
+
 static void
 test_queue_fileno_child_of_fork_has_none(void **state)
 {
@@ -430,6 +455,46 @@ test_queue_fileno_epoll_loop_loses_no_message(void **state)
     }
     close(epoll);
 }
+
+/* Edges: after a get that found no more, one is told of the next message, whatever came meanwhile. */
+static void
+edges_come(bool many)
+{
+    mp_queue *q = made(mp_queue_new(0));
+    mp_process *p[3];
+    int total = 0, epoll = epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event e = {.events = EPOLLIN | EPOLLET};
+    assert_int_equal(epoll_ctl(epoll, EPOLL_CTL_ADD, mp_queue_fileno(q), &e), 0);
+    for (int i = 0; i < 3; i++) {
+        p[i] = start(put_bursts, mp_args(q));
+    }
+    while (total < 3 * EACH) {
+        assert_int_equal(epoll_wait(epoll, &e, 1, 10000), 1);
+        size_t some = 0, room = many ? 16 : 1;
+        do {
+            mp_obj got[16];
+            if ((many ? mp_queue_get_many(q, room, got, &some, 0) : mp_queue_get(q, got, 0)) ==
+                MP_EEMPTY) {
+                break;
+            }
+            some = many ? some : 1;
+            total += (int)some;
+        } while (some == room); /* fewer: there were no more */
+    }
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(finish(p[i]), 0);
+    }
+    mp_assert_ok(mp_queue_free(q));
+    close(epoll);
+}
+
+static void
+test_queue_fileno_edges_are_told_to_who_takes_all(void **state)
+{
+    (void)state;
+    edges_come(false);
+    edges_come(true);
+}
 #endif
 
 /* ---- threads --------------------------------------------------------------------------------- */
@@ -477,11 +542,13 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_queue_fileno_tells_of_what_a_dead_peeker_had),
     cmocka_unit_test(test_queue_fileno_needs_one_thread_and_only_while_asked_for),
     cmocka_unit_test(test_queue_fileno_of_a_queue_freed_elsewhere_ends),
+    cmocka_unit_test(test_queue_unwatch_means_the_one_that_lives),
     cmocka_unit_test(test_queue_fileno_child_of_fork_has_none),
     cmocka_unit_test(test_queue_fileno_not_a_live_one_is_refused),
     cmocka_unit_test(test_queue_fileno_poll_loop_loses_no_message),
 #if defined __linux__
     cmocka_unit_test(test_queue_fileno_epoll_loop_loses_no_message),
+    cmocka_unit_test(test_queue_fileno_edges_are_told_to_who_takes_all),
 #endif
     cmocka_unit_test(test_queue_fileno_beginning_and_ending_in_many_threads),
 };

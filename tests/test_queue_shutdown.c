@@ -127,9 +127,7 @@ wake_all_of(int64_t maxsize, mp_target target, bool immediate)
         p[i] = start(target, mp_args(q, (void *)n));
     }
     wait_for(&n->ready, 3);
-    for (int i = 0; i < 20; i++) {
-        nap(); /* asleep, mostly */
-    }
+    wait_for_sleepers(q, 3);
     double t = mp_test_now();
     mp_assert_ok(mp_queue_shutdown(q, immediate));
     for (int i = 0; i < 3; i++) {

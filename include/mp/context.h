@@ -30,6 +30,15 @@ enum mp_preload_policy {
     MP_PRELOAD_FAIL  /* ends: the start that needed it fails with that error */
 };
 
+/*
+ * How a context encodes what a process is given.  dump: o, borrowed, to bytes in memory of malloc();
+ * load: bytes, from whoever sent them, to a new value equal to it.  0 or an error code.
+ */
+typedef struct mp_reducer {
+    int (*dump)(mp_obj o, void **ret_data, size_t *ret_len);
+    int (*load)(const void *data, size_t len, mp_obj *ret);
+} mp_reducer;
+
 MP_BEGIN_DECLS
 
 /*
@@ -80,6 +89,31 @@ MP_API int mp_context_set_start_method(const mp_context *ctx, const char *method
 MP_API const mp_context *mp_context_fork(void);
 MP_API const mp_context *mp_context_spawn(void);
 MP_API const mp_context *mp_context_forkserver(void);
+
+/*
+ * Replace the encoding of what ctx gives to the processes that it starts: arguments and user data.
+ * dump() runs in mp_process_start(), load() in the child, which finds it as it finds its target;
+ * both may call mp_obj_dump() and mp_obj_load(), with handles, connections and descriptors in the
+ * value, and do more to their bytes.  What they return is the error of the start.
+ *
+ * ctx NULL: of all contexts, as in Python.  reducer NULL: the library's own again.  Copied; counts
+ * for starts from now on, of this process and of those that it forks; a spawned child sets its own.
+ * Under fork nothing is encoded, and nothing of this is called.  Queues, pipes and pools have
+ * pickles, whatever is set here; for types of your own in them: mp_register_type().
+ * 0; MP_EVALUE: one function of the two.
+ *
+ * The other fills in *ret with what is set; ctx NULL: of the context in use.  MP_NOT_YET: nothing is,
+ * *ret is zero.
+ */
+MP_API int mp_context_set_reducer(const mp_context *ctx, const mp_reducer *reducer);
+MP_API int mp_context_get_reducer(const mp_context *ctx, mp_reducer *ret);
+
+/*
+ * Whether this thread is encoding what a child is to be given under spawn or forkserver: in functions
+ * of mp_register_type() and mp_context_set_reducer() that means that connections, descriptors and
+ * shared objects may go along.
+ */
+MP_API bool mp_is_spawning(void);
 
 /*
  * What Python's contexts make, as mp_lock_new() and so on; processes, queues and values have theirs

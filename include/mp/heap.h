@@ -46,10 +46,6 @@ MP_API void *mp_aligned_alloc(size_t align, size_t size);
  */
 MP_API int mp_free(void *ptr);
 
-/* The two under the names of Python's multiprocessing.heap. */
-#define mp_heap_malloc(size) mp_malloc(size)
-#define mp_heap_free(ptr)    mp_free(ptr)
-
 /* Whether ptr points into this process's family heap. */
 MP_API bool mp_heap_contains(const void *ptr);
 
@@ -64,6 +60,51 @@ typedef struct mp_heap_info {
 
 /* Fill in *ret_info.  0; all zero in a process that has no family yet; MP_EVALUE for NULL. */
 MP_API int mp_heap_stats(mp_heap_info *ret_info);
+
+/* ---- Python's multiprocessing.heap ----------------------------------------------------------- */
+
+/*
+ * A heap of one process's own: blocks that are cut from a few big pieces of the family's heap, the
+ * arenas, and go back all at once.  The memory is the family's: a block's address is good in every
+ * process of it, for mp_from_pointer() too.  What is where, only the process knows that made it; a
+ * child of fork() begins with none of it, and its first block is in an arena of its own.
+ *
+ * NULL in place of a heap is the process's own one, as Python's BufferWrapper has: always there,
+ * never closed; at the end of the process its arenas without blocks go back.
+ *
+ * Mirrors   multiprocessing.heap.Heap, Arena, BufferWrapper
+ * Threads   every call from any thread, except mp_heap_close() of a heap that another uses
+ * Death     of the process: its arenas stay until the family ends, and so do blocks that others use
+ */
+typedef struct mp_heap mp_heap;
+
+/*
+ * A heap whose first arena, made with the first block, has size bytes, rounded up to pages; each
+ * further one twice as many, up to 4 MiB, or as many as its block needs.  size 0: one page.
+ * NULL: MP_EVALUE (negative), MP_EOVERFLOW (more than an arena can be), MP_ENOMEM.
+ */
+MP_API mp_heap *mp_heap_new(int64_t size);
+
+/*
+ * size bytes, rounded up to a multiple of 16 and aligned to it, zeroed when its place was never
+ * used before; size 0 as 1.
+ * NULL: MP_EVALUE (negative; no live heap), MP_EOVERFLOW (too large), MP_ENOMEM.
+ */
+MP_API void *mp_heap_malloc(mp_heap *heap, int64_t size);
+
+/*
+ * Give a block back to the heap that it is from.  Its neighbours that are free become one with it;
+ * an arena of 4 MiB or more that has no other block goes back to the family.  NULL is fine.
+ * 0; MP_EVALUE, and nothing changes: no block of this heap, freed before, or the heap's blocks are
+ * another process's, which alone may free them.
+ */
+MP_API int mp_heap_free(mp_heap *heap, void *block);
+
+/*
+ * Give back all of its arenas, with all blocks, and end it.  In a child of fork() it ends the
+ * child's copy, and the parent's arenas stay.  NULL is fine.  0, or MP_EVALUE: no live heap.
+ */
+MP_API int mp_heap_close(mp_heap *heap);
 
 MP_END_DECLS
 

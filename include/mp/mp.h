@@ -18,6 +18,7 @@
 #include <mp/context.h>
 #include <mp/process.h>
 #include <mp/util.h>
+#include <mp/resource_tracker.h>
 #include <mp/log.h>
 #include <mp/pool.h>
 

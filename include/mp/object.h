@@ -36,6 +36,7 @@ enum mp_kind {
     MP_KIND_DICT, /* keeps insertion order */
     MP_KIND_SET,
     MP_KIND_ERROR,  /* code, type name, message: an exception that travels */
+    MP_KIND_TYPED,  /* a type of your own; see mp_register_type() */
     MP_KIND_HANDLE, /* a pointer to a shared object, or a connection */
     MP_KIND_FAILED  /* a constructor ran out of memory */
 };
@@ -89,6 +90,14 @@ typedef struct mp_struct_ref {
     void *data;
     size_t size;
 } mp_struct_ref;
+
+/* A type of your own; see mp_register_type(). */
+typedef struct mp_type {
+    const char *name;                                  /* with its module: "app.Point" */
+    int (*reduce)(const void *data, mp_obj *ret_args); /* data to arguments, a tuple */
+    int (*rebuild)(mp_obj args, void **ret_data);      /* and back; args is borrowed */
+    void (*release)(void *data);                       /* of a value that is freed; may be NULL */
+} mp_type;
 
 MP_BEGIN_DECLS
 
@@ -217,7 +226,8 @@ MP_API int mp_print(mp_obj o);
  * malloc().  Errors become instances of Python's exception classes.
  * 0, MP_ENOMEM, MP_EENCODING (nests deeper than 1000), MP_ERUNTIME (a handle: shared objects
  * travel only through queues, pipes and arguments; a connection only as an argument of a new
- * process).
+ * process; so in a reducer's or type's functions that run for one, see mp_is_spawning(), handles are
+ * fine).
  */
 MP_API int mp_obj_dump(mp_obj o, void **ret_data, size_t *ret_len);
 
@@ -230,6 +240,44 @@ MP_API int mp_obj_dump(mp_obj o, void **ret_data, size_t *ret_len);
  * where), MP_EOVERFLOW (an int beyond 64 bits), MP_ENOMEM.  *ret is None on error.
  */
 MP_API int mp_obj_load(const void *data, size_t len, mp_obj *ret);
+
+/* ---- types of your own -----------------------------------------------------------------------*/
+
+/*
+ * Make values of a type known, which travel like all others: through queues, pipes, pools, as
+ * arguments, and in mp_obj_dump().  On the wire they are Python's: the class of that name, called
+ * with the arguments that reduce() gives, so that a Python program with such a class reads them
+ * (def __init__(self, x, y)), and writes them if its __reduce__() gives the class and a tuple, or it
+ * is a namedtuple.
+ *
+ *     static int reduce(const void *data, mp_obj *ret) { const struct point *p = data;
+ *         *ret = mp_tuple(p->x, p->y); return 0; }
+ *     mp_register_type(&(mp_type){"app.Point", reduce, rebuild, free});
+ *     mp_queue_put(q, mp_from_typed("app.Point", p), MP_FOREVER);
+ *
+ * reduce    0 and a tuple, new; or the error of the dump.  It may hold values of all kinds, other
+ *           typed ones too; connections and descriptors while a child is being launched
+ *           (mp_is_spawning()).
+ * rebuild   0 and the data; or the error of the load.  Bytes may come from anybody: it checks what
+ *           it is given.  Called in the process and thread that reads.
+ * Both sides register; a child that gets such values as arguments does before mp_freeze_support(),
+ * where this call may stand.  Two values are equal, and one key, when they are the same one.
+ *
+ * Again, with the same functions: nothing changes.  With others: from now on they count; values
+ * that are there keep theirs.  The struct and name are copied.
+ * 0; MP_EVALUE: no name, reduce or rebuild, a name without a module, or of what libmp reads itself;
+ * MP_ENOMEM.
+ */
+MP_API int mp_register_type(const mp_type *type);
+
+/*
+ * A value of that type, which owns data: it is released with the last reference.
+ * MP_KIND_FAILED: MP_EVALUE, not registered, and data is still yours; MP_ENOMEM, and it is released.
+ */
+MP_API mp_obj mp_from_typed(const char *name, void *data);
+
+/* Its data, borrowed; NULL with MP_ETYPE: it is not of that type. */
+MP_API void *mp_as_typed(mp_obj o, const char *name);
 
 /* ---- arguments of a process ------------------------------------------------------------------*/
 

@@ -75,7 +75,8 @@ typedef struct mp_process_options {
     const char *const *environment; /* "NAME=value" sets, "NAME" unsets; ended by NULL         */
 
     /* Files in place of descriptors 0, 1, 2.  NULL: /dev/null for 0, the parent's for 1 and 2.
-       Output files are made, and emptied unless append; one path for both is one file. */
+       Output files are made, and emptied unless append; one path for both is one file.  For one that
+       is a pipe the start waits until its other side is opened, a minute at most. */
     const char *stdin_path, *stdout_path, *stderr_path;
     bool append;
 

@@ -40,6 +40,10 @@
  *           younger ones).  Nobody else hangs, nothing is torn.  What it had reserved is freed, what
  *           it had peeked and not released goes to the next getter.  A message that get had handed
  *           over dies with it; peek is for those who cannot lose one
+ * Stopped   a process that is stopped (SIGSTOP, a debugger) in the middle of a call, which is
+ *           microseconds long, may keep others of the same side waiting until it goes on.  Calls
+ *           with a time-out wait until then and at least a second for it, then they are
+ *           MP_EFULL or MP_EEMPTY; qsize, empty, full and join wait a second, too
  */
 #ifndef MP_QUEUE_H
 #define MP_QUEUE_H
@@ -67,7 +71,7 @@ MP_BEGIN_DECLS
  */
 MP_API mp_queue *mp_queue_new(int64_t maxsize);
 
-/* The same with options.  MP_EVALUE too: reserved fields that are not 0. */
+/* The same with options.  MP_EVALUE too: reserved fields not 0, element_size above max_bytes. */
 MP_API mp_queue *mp_queue_new_with(int64_t maxsize, const mp_queue_options *options);
 
 /* Python's ctx.Queue() and so on; they work with every start method, whatever ctx. */
@@ -77,6 +81,7 @@ MP_API mp_queue *mp_context_simple_queue(const mp_context *ctx);
 
 /*
  * Give it, its messages and all loans of it back; nobody may use it any more, nor what it lent.
+ * Who sleeps in one of its calls, in whatever process, comes back with MP_EVALUE.
  * NULL is fine; MP_EVALUE.
  */
 MP_API int mp_queue_free(mp_queue *q);
@@ -91,6 +96,7 @@ MP_API int mp_queue_free(mp_queue *q);
  *   MP_ENOMEM     no memory for it; the queue is unchanged and goes on
  *   MP_ERUNTIME   it holds a connection: those travel only as arguments of a new process
  *   MP_ETYPE      a queue of elements of one size
+ *   MP_EOVERFLOW  a JoinableQueue with 267 million unfinished tasks
  *   MP_EVALUE     not a live queue, this process closed it, longer than max_bytes, or the time-out
  *                 is NaN
  */
@@ -224,7 +230,9 @@ MP_API int mp_queue_full(mp_queue *q);
  * queues asked for; a process that does not ask has neither.  It is the queue's: do not read, write
  * or close it.  The same number until mp_queue_unwatch(), mp_queue_close() or mp_queue_free().
  * Get with time-out 0: another may have been faster.  When another process takes the last message,
- * or frees the queue (end of file), it is seen a moment later, within 0.1 s.
+ * or frees the queue (end of file), it is seen a moment later, within 0.1 s.  By edges (EPOLLET):
+ * get until MP_EEMPTY, or get_many until it gives fewer than there is room for; then the next
+ * message is an edge.
  * A child of fork() has none: there the number is closed.
  * MP_EVALUE: not a live queue, or closed; -EMFILE, -EAGAIN ...: what the system says.
  */

@@ -3,6 +3,9 @@
  *
  * It is made when the program is loaded, and a room that registers twice counts once: a fork in one
  * thread may find another anywhere in its first call, and the child does that call's part again.
+ *
+ * Leaves stand behind all others, whenever they came: a room of a higher floor may hold its mutex
+ * while it takes a leaf, and a leaf that was used first must not be taken first.
  */
 #include "base/fork.h"
 
@@ -19,7 +22,7 @@ static struct {
     void (*in_parent)(void);
     void (*in_child)(void);
 } rooms[MOST_ROOMS];
-static int room_count;
+static int room_count, leaf_count; /* leaves are the last of them */
 static MP__FORK_DATA pthread_mutex_t mutex =
     PTHREAD_MUTEX_INITIALIZER; /* over rooms; held across fork */
 
@@ -62,8 +65,8 @@ install(void)
     pthread_atfork(before, in_parent, in_child);
 }
 
-int
-mp__fork_hooks(void (*before_fork)(void), void (*parent)(void), void (*child)(void))
+static int
+add(void (*before_fork)(void), void (*parent)(void), void (*child)(void), bool leaf)
 {
     int status = 0;
     pthread_mutex_lock(&mutex);
@@ -77,11 +80,28 @@ mp__fork_hooks(void (*before_fork)(void), void (*parent)(void), void (*child)(vo
     } else if (room_count == MOST_ROOMS) {
         status = mp__error(MP_ENOMEM, "libmp: too many fork hooks (a defect of the library)");
     } else {
-        rooms[room_count].before = before_fork;
-        rooms[room_count].in_parent = parent;
-        rooms[room_count].in_child = child;
+        int at = leaf ? room_count : room_count - leaf_count;
+        for (int i = room_count; i > at; i--) {
+            rooms[i] = rooms[i - 1];
+        }
+        rooms[at].before = before_fork;
+        rooms[at].in_parent = parent;
+        rooms[at].in_child = child;
         room_count++;
+        leaf_count += leaf;
     }
     pthread_mutex_unlock(&mutex);
     return status;
+}
+
+int
+mp__fork_hooks(void (*before_fork)(void), void (*parent)(void), void (*child)(void))
+{
+    return add(before_fork, parent, child, false);
+}
+
+int
+mp__fork_leaf(void (*lock)(void), void (*unlock)(void))
+{
+    return add(lock, unlock, unlock, true);
 }

@@ -15,8 +15,15 @@
 int mp__fork_hooks(void (*before)(void), void (*in_parent)(void), void (*in_child)(void));
 
 /*
- * Of a mutex that is held across fork: all of them side by side.  Each page that is written before
- * and after a fork is copied by both processes, and a start of a process costs little more than that.
+ * The same for a mutex under which no other is ever taken: before a fork such ones come last, so
+ * that they may be taken under any other.
+ */
+int mp__fork_leaf(void (*lock)(void), void (*unlock)(void));
+
+/*
+ * Of what is written around every fork (a mutex that is held across it, what a child sets first, the
+ * heads of lists that a start changes): all of it side by side.  Each page that is written before and
+ * after a fork is copied, and a start of a process costs little more than its pages.
  */
 #if defined __ELF__ && defined __GNUC__
 #define MP__FORK_DATA __attribute__((section("mp_fork_data")))

@@ -16,13 +16,13 @@ struct slot {
 
 static MP__FORK_DATA pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static struct slot *slots; /* capacity is 0 or a power of two, at most half full */
-static size_t capacity, count;
+static MP__FORK_DATA struct slot *slots; /* capacity is 0 or a power of two, at most half full */
+static MP__FORK_DATA size_t capacity, count;
 static void (*_Atomic on_remove)(const void *object); /* NULL: nobody asks */
 
 static const char *const nouns[] = {
     [MP__PROCESS] = "process", [MP__CONNECTION] = "connection",     [MP__POOL] = "pool",
-    [MP__ARGS] = "mp_args",    [MP__CLOSED_QUEUE] = "closed queue",
+    [MP__ARGS] = "mp_args",    [MP__CLOSED_QUEUE] = "closed queue", [MP__HEAP] = "heap",
 };
 
 static void
@@ -40,7 +40,7 @@ unlock(void)
 static void
 install(void)
 {
-    mp__fork_hooks(lock, unlock, unlock);
+    mp__fork_leaf(lock, unlock);
 }
 
 static size_t

@@ -10,7 +10,14 @@
 
 #include <stdbool.h>
 
-enum mp__handle_kind { MP__PROCESS = 1, MP__CONNECTION, MP__POOL, MP__ARGS, MP__CLOSED_QUEUE };
+enum mp__handle_kind {
+    MP__PROCESS = 1,
+    MP__CONNECTION,
+    MP__POOL,
+    MP__ARGS,
+    MP__CLOSED_QUEUE,
+    MP__HEAP
+};
 
 /* 0 or MP_ENOMEM. */
 int mp__handle_add(const void *object, enum mp__handle_kind kind);

@@ -43,7 +43,7 @@ install(void)
 {
     char name[MP__NAME_BYTES];
     mp__name_get(name); /* its hooks are before ours, and no record has to install them */
-    mp__fork_hooks(lock, unlock, unlock);
+    mp__fork_leaf(lock, unlock);
 }
 
 int

@@ -6,7 +6,7 @@
 
 #include "base/fork.h"
 
-static char name[MP__NAME_BYTES] = "MainProcess";
+static MP__FORK_DATA char name[MP__NAME_BYTES] = "MainProcess";
 static MP__FORK_DATA pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* held across fork */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -25,22 +25,25 @@ unlock(void)
 static void
 install(void)
 {
-    mp__fork_hooks(lock, unlock, unlock);
+    mp__fork_leaf(lock, unlock);
 }
 
 void
 mp__name_set(const char *text)
 {
-    size_t len = strlen(text);
-    if (len >= sizeof name) {
-        len = sizeof name - 1;
+    pthread_once(&once, install);
+    lock();
+    size_t len = 0;
+    while (len < sizeof name && text[len]) { /* no call: it is a page of libc to a forked child */
+        name[len] = text[len];
+        len++;
+    }
+    if (len == sizeof name) {
+        len--;
         while (len > 0 && ((unsigned char)text[len] & 0xc0) == 0x80) {
             len--; /* not within a character of UTF-8 */
         }
     }
-    pthread_once(&once, install);
-    lock();
-    memcpy(name, text, len);
     name[len] = '\0';
     unlock();
 }

@@ -8,7 +8,9 @@
  * Pages     A free block below 64 KiB has all its pages reserved.  A bigger one has them up to
  *           `ready`; what lies behind is reserved before it is handed out.  Reserving is what
  *           fails when memory is exhausted, so touching never does.  A free block that holds more
- *           than TRIM bytes of pages gives them back but for the first KEEP.
+ *           than TRIM bytes of pages gives them back but for the first KEEP.  A used block has all
+ *           its pages, unless PART says that they are still coming, or going: a big one's are
+ *           reserved and given back without the lock, by the one whose block it is.
  * Writers   the holder of family->alloc.lock
  * Commit    each operation changes its words through the journal and commits at its end
  * Death     not committed: rolled back by the next holder, as if never called.  A block handed out
@@ -25,112 +27,12 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "heap/block.h"
 #include "heap/family.h"
 #include "heap/heap.h"
 #include "platform/platform.h"
 
-#define UNIT       UINT64_C(16)
-#define BIG        (UINT64_C(64) << 10)
-#define TRIM       (UINT64_C(4) << 20)
-#define KEEP       (UINT64_C(1) << 20)
-#define STEP       (UINT64_C(64) << 10)
-#define MOST_ALIGN (UINT64_C(1) << 20)
-
-/* A request above this has its inner pages reserved after the lock is let go. */
-#define LATE (UINT64_C(1) << 20)
-
-#define USED       UINT64_C(1)
-#define FREEING    UINT64_C(2)
-#define FLAGS      (UNIT - 1)
-#define CHECK_BITS 24
-#define SIZE_MASK  ((UINT64_C(1) << (64 - CHECK_BITS)) - 1 - FLAGS)
-
-/* The header of every block, and what a free one has behind it. */
-struct block {
-    uint64_t before; /* offset of the block before, 0: this is the first */
-    uint64_t info;   /* check bits:24 | size:36 | flags:4 */
-    uint64_t next;   /* free: offsets in the list, 0 ends */
-    uint64_t back;
-    uint64_t ready; /* free and BIG: offset up to which pages are reserved */
-    uint64_t dirty; /* free and BIG: bytes behind ready that may hold pages */
-};
-#define HEADER   16
-#define SMALLEST 32
-
-static struct mp__family *
-fam(void)
-{
-    return mp__family;
-}
-
-static struct block *
-at(uint64_t offset)
-{
-    return (struct block *)(uintptr_t)(fam()->base + offset);
-}
-
-static uint64_t
-offset_of(const void *p)
-{
-    return (uint64_t)(uintptr_t)p - fam()->base;
-}
-
-/* By atomic loads: whoever frees a block marks it before it has the lock, see give_back(). */
-static uint64_t
-info_at(uint64_t offset)
-{
-    return atomic_load_explicit((_Atomic uint64_t *)&at(offset)->info, memory_order_relaxed);
-}
-
-static uint64_t
-size_of(uint64_t offset)
-{
-    return info_at(offset) & SIZE_MASK;
-}
-
-static uint64_t
-check_bits(uint64_t offset)
-{
-    return (offset + fam()->key) * UINT64_C(0x9E3779B97F4A7C15) >> (64 - CHECK_BITS)
-                                                                       << (64 - CHECK_BITS);
-}
-
-static uint64_t
-info_of(uint64_t offset, uint64_t size, uint64_t flags)
-{
-    return check_bits(offset) | size | flags;
-}
-
-static uint64_t
-page_up(uint64_t x)
-{
-    return (x + fam()->page - 1) & ~(uint64_t)(fam()->page - 1);
-}
-
-static uint64_t
-page_down(uint64_t x)
-{
-    return x & ~(uint64_t)(fam()->page - 1);
-}
-
-static uint64_t
-at_most(uint64_t x, uint64_t most)
-{
-    return x < most ? x : most;
-}
-
 /* ---- size classes --------------------------------------------------------------------------- */
-
-static unsigned
-class_of(uint64_t size)
-{
-    uint64_t u = size / UNIT;
-    if (u < 64) {
-        return (unsigned)u;
-    }
-    unsigned e = 63 - (unsigned)__builtin_clzll(u);
-    return 64 + (e - 6) * 8 + (unsigned)(u >> (e - 3) & 7);
-}
 
 /* The first class all of whose blocks hold size. */
 static unsigned
@@ -273,7 +175,7 @@ plan_cut(uint64_t block, uint64_t need, uint64_t align)
  * that the caller reserves after the lock begin, 0: none.
  */
 static int
-reserve_cut(struct cut *k, bool may_be_late, uint64_t *late)
+reserve_cut(struct cut *k, uint64_t *late)
 {
     uint64_t rest_size = k->end - k->rest;
     /* A rest below BIG has all pages, a bigger one those of its header. */
@@ -284,8 +186,8 @@ reserve_cut(struct cut *k, bool may_be_late, uint64_t *late)
     if (must <= k->ready) {
         return 0;
     }
-    uint64_t first = k->used + sizeof(struct block); /* it may become a free block's header */
-    if (may_be_late && k->rest - k->used > LATE && k->ready < k->rest) {
+    uint64_t first = k->used + STAY; /* a free block's header is in it, too */
+    if (k->rest - k->used > LATE && k->ready < k->rest) {
         /* Headers now, the inside later. */
         int status = first > k->ready ? reserve(k->ready, first) : 0;
         if (status == 0) {
@@ -308,8 +210,9 @@ reserve_cut(struct cut *k, bool may_be_late, uint64_t *late)
     return status;
 }
 
+/* flags: of the block that is used then. */
 static void
-apply_cut(const struct cut *k)
+apply_cut(const struct cut *k, uint64_t flags)
 {
     struct block *b = at(k->block);
     uint64_t before = b->before, dirty = dirty_of(k->block), used_before = before;
@@ -320,7 +223,7 @@ apply_cut(const struct cut *k)
         used_before = k->block;
     }
     set(&at(k->used)->before, used_before);
-    set(&at(k->used)->info, info_of(k->used, k->rest - k->used, USED));
+    set(&at(k->used)->info, info_of(k->used, k->rest - k->used, flags));
     uint64_t last = k->used;
     if (k->rest != k->end) {
         link_block(k->rest, k->end - k->rest, k->used,
@@ -451,6 +354,34 @@ no_memory(uint64_t size)
                      (unsigned long long)size);
 }
 
+/*
+ * Without the lock, the pages from `late` on of the block that was cut; it is in slot, if that is not
+ * NULL, so that it is not lost when we die.  0; or -errno, and the block is free again.
+ */
+static int
+reserve_late(const struct cut *k, uint64_t late, _Atomic(void *) *slot)
+{
+    int status = reserve(late, k->rest);
+    if (status == 0) {
+        atomic_store_explicit((_Atomic uint64_t *)&at(k->used)->info,
+                              info_of(k->used, k->rest - k->used, USED), memory_order_release);
+        return 0;
+    }
+    /* The pages that it did get go back, or a full system stays full. */
+    uint64_t from = page_up(k->used + STAY), to = page_down(k->rest);
+    if (from < to) {
+        mp__plat_shm_discard(mp__family_fd, fam(), from, to - from);
+    }
+    lock();
+    if (slot) {
+        set((uint64_t *)slot, 0);
+    }
+    apply_free(k->used, from);
+    commit();
+    unlock();
+    return status;
+}
+
 /* The offset of a used block, 0 with MP_ENOMEM.  slot as in mp__heap_alloc_to. */
 static uint64_t
 take(uint64_t size, uint64_t align, _Atomic(void *) *slot)
@@ -467,31 +398,19 @@ take(uint64_t size, uint64_t align, _Atomic(void *) *slot)
     uint64_t block = find(need + (align > UNIT ? align + SMALLEST : 0));
     if (block) {
         k = plan_cut(block, need, align);
-        if (reserve_cut(&k, slot == NULL, &late) < 0) {
+        if (reserve_cut(&k, &late) < 0) {
             block = 0;
         }
     }
     if (block) {
-        apply_cut(&k);
+        apply_cut(&k, late ? USED | PART : USED);
         if (slot) {
             set((uint64_t *)slot, fam()->base + k.used + HEADER);
         }
         commit();
     }
     unlock();
-    if (block && late && reserve(late, k.rest) < 0) {
-        /* The pages that it did get go back, or a full system stays full. */
-        uint64_t from = page_up(k.used + sizeof(struct block)), to = page_down(k.rest);
-        if (from < to) {
-            mp__plat_shm_discard(mp__family_fd, fam(), from, to - from);
-        }
-        lock();
-        apply_free(k.used, page_up(k.used + sizeof(struct block)));
-        commit();
-        unlock();
-        block = 0;
-    }
-    if (!block) {
+    if (!block || (late && reserve_late(&k, late, slot) < 0)) {
         no_memory(size);
         return 0;
     }
@@ -528,8 +447,8 @@ live_block(const void *ptr)
         return 0;
     }
     uint64_t info = info_at(offset), size = info & SIZE_MASK;
-    bool ok = (info & FLAGS) == USED && info == info_of(offset, size, USED) && size >= SMALLEST &&
-              offset + size <= fam()->size;
+    bool ok = (info & FLAGS & ~PART) == USED && info == info_of(offset, size, info & FLAGS) &&
+              size >= SMALLEST && offset + size <= fam()->size;
     return ok ? offset : 0;
 }
 
@@ -538,6 +457,26 @@ mp__heap_block_size(const void *ptr)
 {
     uint64_t offset = live_block(ptr);
     return offset ? size_of(offset) - HEADER : 0;
+}
+
+/*
+ * A big block in the caller's slot gives its pages back, while the lock, which we hold, is let go.
+ * Killed meanwhile, it still is in the slot, and says that it has but a part of them.  False: it is
+ * not big.
+ */
+static bool
+thin_out(uint64_t offset)
+{
+    uint64_t size = size_of(offset), from = page_up(offset + STAY), to = page_down(offset + size);
+    if (size < TRIM || (info_at(offset) & PART)) {
+        return false;
+    }
+    set(&at(offset)->info, info_of(offset, size, USED | PART));
+    commit();
+    unlock();
+    mp__plat_shm_discard(mp__family_fd, fam(), from, to - from);
+    lock();
+    return true;
 }
 
 bool
@@ -551,9 +490,14 @@ mp__heap_free_from(_Atomic(void *) *slot, void *seen, void *next)
         return false;
     }
     uint64_t offset = live_block(seen);
+    if (offset && thin_out(offset) && atomic_load_explicit(slot, memory_order_relaxed) != seen) {
+        unlock();
+        return false;
+    }
     set((uint64_t *)slot, (uint64_t)(uintptr_t)next);
     if (offset) {
-        offset = apply_free(offset, offset + size_of(offset));
+        uint64_t all = offset + size_of(offset);
+        offset = apply_free(offset, info_at(offset) & PART ? page_up(offset + STAY) : all);
     }
     commit();
     if (offset) {
@@ -576,12 +520,13 @@ give_back(const char *call, void *ptr)
     uint64_t offset = live_block(ptr);
     /* Only one of two that free the same block gets past this: what is expected is a block in use,
        never whatever stands there by now. */
-    uint64_t info = offset ? info_of(offset, size_of(offset), USED) : 0;
+    uint64_t part = offset ? info_at(offset) & PART : 0;
+    uint64_t info = offset ? info_of(offset, size_of(offset), USED | part) : 0;
     if (!offset || !atomic_compare_exchange_strong((_Atomic uint64_t *)&at(offset)->info, &info,
                                                    (info & ~FLAGS) | USED | FREEING)) {
         return not_live(call, ptr);
     }
-    uint64_t size = size_of(offset), ready = offset + size;
+    uint64_t size = size_of(offset), ready = part ? page_up(offset + STAY) : offset + size;
     if (size >= TRIM) {
         /* A big block's pages go back before the lock is taken: the block is still ours. */
         uint64_t from = page_up(offset + sizeof(struct block)), to = page_down(offset + size);
@@ -657,54 +602,4 @@ int
 mp_free(void *ptr)
 {
     return ptr ? give_back("mp_free", ptr) : 0;
-}
-
-/* ---- invariants ------------------------------------------------------------------------------ */
-
-const char *
-mp__alloc_check(void)
-{
-    struct mp__family *f = fam();
-    uint64_t before = 0, used = 0, blocks = 0, free_blocks = 0, listed = 0;
-    bool free_before = false;
-    for (uint64_t o = f->data; o < f->size; o += size_of(o)) {
-        uint64_t info = info_at(o), size = info & SIZE_MASK;
-        bool is_used = info & USED;
-        if (size < SMALLEST || o + size > f->size || info != info_of(o, size, info & FLAGS)) {
-            return "a block's header is damaged";
-        }
-        if (at(o)->before != before) {
-            return "a block does not know the block before it";
-        }
-        if (!is_used && free_before) {
-            return "two free blocks are neighbours";
-        }
-        used += is_used ? size : 0;
-        blocks += is_used;
-        free_blocks += !is_used;
-        free_before = !is_used;
-        before = o;
-    }
-    for (unsigned c = 0; c < MP__BINS; c++) {
-        uint64_t back = 0;
-        if (!f->alloc.bin[c] != !(f->alloc.map[c / 64] >> c % 64 & 1)) {
-            return "the bitmap does not tell which lists are empty";
-        }
-        for (uint64_t o = f->alloc.bin[c]; o; o = at(o)->next) {
-            if ((info_at(o) & USED) || class_of(size_of(o)) != c || at(o)->back != back) {
-                return "a list of free blocks is damaged";
-            }
-            back = o;
-            if (++listed > free_blocks) {
-                return "a list of free blocks has a ring";
-            }
-        }
-    }
-    if (listed != free_blocks) {
-        return "a free block is in no list";
-    }
-    if (used != f->alloc.used_bytes || blocks != f->alloc.used_blocks) {
-        return "the counts of used blocks are off";
-    }
-    return atomic_load(&f->alloc.journal.count) ? "the journal is not empty" : NULL;
 }

@@ -50,6 +50,7 @@ struct mp__alloc {
 struct mp__bell {
     _Atomic uint32_t rung;
     _Atomic uint32_t sleepers; /* 0: nobody sleeps */
+    mp__ilock lock;            /* a watcher looks at a queue; or one is said to be live no more */
 };
 
 struct mp__family {

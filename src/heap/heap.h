@@ -42,6 +42,9 @@ typedef struct mp__head {
  */
 #define MP__HEAP_OWN 32
 
+/* At the end of a process: give back the arenas of its own heap (arena.c) that have no block. */
+void mp__heap_arenas_end(void);
+
 /* Make this process a member of a family with a heap, if it is not.  0 or an error with text. */
 int mp__heap_join(void);
 
@@ -57,7 +60,8 @@ int mp__heap_alloc_to(size_t size, size_t align, _Atomic(void *) *slot);
 /*
  * If *slot still is `seen`, free that block and store `next` there, in one step.  False when it is
  * not: what a process that died inside one of these had stored, and others saw, is taken back by
- * the next call; then look at the slot again.
+ * the next call; then look at the slot again.  Killed in it, a process may leave a block of some MiB
+ * in the slot that has lost its bytes but for the first 4000: to be freed, and to be read no more.
  */
 bool mp__heap_free_from(_Atomic(void *) *slot, void *seen, void *next);
 

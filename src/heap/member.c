@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/fork.h"
 #include "base/recovery.h"
 #include "heap/family.h"
 #include "heap/heap.h"
@@ -35,7 +36,7 @@ _Static_assert(1 << SLOT_BITS == MP__MEMBER_SLOTS, "an identity holds a slot num
 /* Of a process that found the table full of live ones: it is never taken for dead. */
 #define ANONYMOUS ((mp__ident)(MP__MEMBER_SLOTS - 1))
 
-static _Atomic mp__ident self; /* 0: not claimed yet */
+static MP__FORK_DATA _Atomic mp__ident self; /* 0: not claimed yet */
 
 #if defined MP_TESTING
 bool mp__no_recovery;

@@ -10,13 +10,14 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/fork.h"
 #include "base/handle.h"
 
 struct mp_args {
     mp_obj tuple;
 };
 
-void (*mp__args_exit_hook)(int exit_code);
+MP__FORK_DATA void (*mp__args_exit_hook)(int exit_code);
 
 /* ---- making ---------------------------------------------------------------------------------- */
 

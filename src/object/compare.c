@@ -165,6 +165,7 @@ hash_at(mp_obj o, unsigned depth, uint64_t *ret)
         return 0;
     case MP_KIND_HANDLE:
     case MP_KIND_ERROR:
+    case MP_KIND_TYPED:
         *ret = hash_word((uint64_t)(uintptr_t)o.mp__u.p);
         return 0;
     case MP_KIND_FAILED:
@@ -281,7 +282,8 @@ mp__obj_same(mp_obj a, mp_obj b, mp__walk *walk)
                     mp__walk_pay(walk, s->len / 64);
         return s->len == t->len && paid && memcmp(s->data, t->data, s->len) == 0;
     }
-    if (a.mp__kind == MP_KIND_HANDLE || a.mp__kind == MP_KIND_ERROR) {
+    if (a.mp__kind == MP_KIND_HANDLE || a.mp__kind == MP_KIND_ERROR ||
+        a.mp__kind == MP_KIND_TYPED) {
         return false; /* by identity */
     }
     bool shared = mp__body_refs(mp__obj_body(a)) > 1 && mp__body_refs(mp__obj_body(b)) > 1;

@@ -48,6 +48,12 @@ int mp__obj_dump(mp_obj o, const mp__obj_handles *h, void **ret_data, size_t *re
 int mp__obj_dump_into(mp_obj o, const mp__obj_handles *h, void *buf, size_t cap, size_t *ret_len,
                       void **ret_spill);
 
+/*
+ * While this thread dumps or loads what a child is started with: how handles travel there, also for
+ * mp_obj_dump() and mp_obj_load() in functions of the program's that it calls.  Else NULL.
+ */
+extern _Thread_local const mp__obj_handles *mp__obj_spawning;
+
 /* As mp_obj_load().  h NULL: handles are MP_EUNPICKLING. */
 int mp__obj_load(const void *data, size_t len, const mp__obj_handles *h, mp_obj *ret);
 
@@ -143,6 +149,18 @@ typedef struct mp__failure { /* error */
     mp_obj state;                      /* dict of BUILD, or None */
 } mp__failure;
 
+typedef struct mp__type { /* of the program's own; type.c */
+    const struct mp__type *older;
+    const char *module, *name;
+    mp_type given; /* but for its name */
+} mp__type;
+
+typedef struct mp__instance { /* a value of one */
+    mp__body body;
+    const mp__type *type;
+    void *data;
+} mp__instance;
+
 static inline mp__body *
 mp__obj_body(mp_obj o)
 {
@@ -152,7 +170,7 @@ mp__obj_body(mp_obj o)
 static inline bool
 mp__kind_has_body(uint32_t kind)
 {
-    return kind >= MP_KIND_STR && kind <= MP_KIND_ERROR;
+    return kind >= MP_KIND_STR && kind <= MP_KIND_TYPED;
 }
 
 static inline bool
@@ -245,6 +263,27 @@ mp_obj mp__exception_args(const mp__failure *e, const mp__exception **ret_class)
 
 /* An error from a class and its arguments, a tuple that is consumed; FAILED with text. */
 mp_obj mp__exception_make(const mp__exception *class, mp_obj args);
+
+/* type.c.  new consumes data; failed is the code of one of its functions, with a text. */
+const mp__type *mp__type_by_global(const char *module, size_t module_len, const char *name,
+                                   size_t name_len);
+mp_obj mp__instance_new(const mp__type *type, void *data);
+void mp__type_release(const mp__type *type, void *data);
+int mp__type_failed(const mp__type *type, int status, const char *what);
+
+/*
+ * The tuple of arguments that v is pickled with, borrowed from *kept: what is made for a pickle stays
+ * until it is done, else another value could have its address in the memo.  FAILED with text.
+ */
+typedef struct mp__kept {
+    struct mp__kept *next;
+    mp_obj o;
+} mp__kept;
+mp_obj mp__instance_reduce(const mp__instance *v, mp__kept **kept);
+void mp__kept_free(mp__kept *kept);
+
+/* pickle_build.c.  Whether the reader makes something of its own of this global. */
+bool mp__global_is_ours(const char *module, size_t module_len, const char *name, size_t name_len);
 
 /* text.c.  repr(o) or str(o), cut near limit bytes; NULL with MP_ENOMEM noted. */
 char *mp__obj_text(mp_obj o, bool repr, size_t limit, size_t *ret_len);

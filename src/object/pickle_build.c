@@ -198,11 +198,27 @@ mp__read_global(mp__reader *r, const char *module, size_t module_len, const char
             return mp__read_push(r, o);
         }
     }
+    const mp__type *type = mp__type_by_global(module, module_len, name, name_len);
+    if (type) {
+        o.mp__handle = MP__MAKE_TYPED;
+        memcpy(&o.mp__u.p, &type, sizeof type);
+        return mp__read_push(r, o);
+    }
     char text[256];
     snprintf(text, sizeof text, "it holds a %.*s.%.*s, which libmp does not read",
              module_len < 100 ? (int)module_len : 100, module, name_len < 100 ? (int)name_len : 100,
              name);
     return mp__read_bad(r, text);
+}
+
+bool
+mp__global_is_ours(const char *module, size_t module_len, const char *name, size_t name_len)
+{
+    bool ours = mp__exception_by_global(module, module_len, name, name_len) != NULL;
+    for (size_t i = 0; i < sizeof globals / sizeof *globals; i++) {
+        ours |= is(globals[i].name, name, name_len) && is(globals[i].module, module, module_len);
+    }
+    return ours;
 }
 
 int
@@ -378,6 +394,18 @@ call_error(mp__reader *r, const mp__exception *class, mp_obj args)
     return mp__read_push_new(r, e);
 }
 
+/* What the program makes of the arguments.  Nothing is inside of it, as far as we know. */
+static int
+call_typed(mp__reader *r, const mp__type *type, mp_obj args)
+{
+    void *data = NULL;
+    int rc = type->given.rebuild(args, &data);
+    if (rc < 0) {
+        return mp__type_failed(type, rc, "rebuild");
+    }
+    return mp__read_push_new(r, mp__instance_new(type, data));
+}
+
 int
 mp__read_call(mp__reader *r)
 {
@@ -395,6 +423,9 @@ mp__read_call(mp__reader *r)
         break;
     case MP__MAKE_HANDLE:
         rc = call_handle(r, a);
+        break;
+    case MP__MAKE_TYPED:
+        rc = call_typed(r, callee.mp__u.p, args);
         break;
     case MP__MAKE_BYTES:
     case MP__MAKE_BYTEARRAY:

@@ -39,6 +39,7 @@ typedef struct out {
     size_t memo_next; /* next memo number */
     memo_slot *memo;  /* by address, at most half full; NULL: nothing in it */
     size_t memo_mask, memo_used;
+    mp__kept *kept; /* made for this pickle: the memo knows them by address */
     memo_slot small_memo[SMALL_MEMO];
 } out;
 
@@ -375,6 +376,20 @@ put_error(out *w, mp_obj o, bool again)
     return rc;
 }
 
+static int
+put_typed(out *w, mp_obj o, bool again)
+{
+    const mp__instance *v = o.mp__u.p;
+    mp_obj args = mp__instance_reduce(v, &w->kept);
+    if (args.mp__kind == MP_KIND_FAILED) {
+        return mp__obj_failure(args);
+    }
+    int rc = put_global(w, v->type->module, v->type->name, v->type);
+    rc = rc ? rc : put_value(w, args);
+    rc = rc ? rc : put1(w, OP_REDUCE);
+    return rc ? rc : memoize(w, v, again);
+}
+
 /* The number that a handle is sent as. */
 static int
 handle_number(out *w, mp_obj o, int64_t *ret)
@@ -520,7 +535,7 @@ put_container(out *w, mp_obj o)
     if (rc) {
         return rc < 0 ? rc : 0;
     }
-    unsigned levels = o.mp__kind == MP_KIND_ERROR ? 2 : 1;
+    unsigned levels = o.mp__kind >= MP_KIND_ERROR ? 2 : 1;
     if (w->depth + levels > MP__DEPTH_MAX) {
         return mp__error(MP_EENCODING, "pickle: the value nests deeper than %d", MP__DEPTH_MAX);
     }
@@ -537,6 +552,9 @@ put_container(out *w, mp_obj o)
         break;
     case MP_KIND_SET:
         rc = put_set(w, o.mp__u.p, again);
+        break;
+    case MP_KIND_TYPED:
+        rc = put_typed(w, o, again);
         break;
     default:
         rc = put_error(w, o, again);
@@ -595,6 +613,7 @@ pickle(out *w, mp_obj o)
     if (w->memo && w->memo != w->small_memo) {
         free(w->memo);
     }
+    mp__kept_free(w->kept);
     if (rc && w->owned) {
         free(w->buf);
     }
@@ -613,6 +632,7 @@ start(out *w, void *buf, size_t cap, const mp__obj_handles *handles)
     w->handles = handles;
     w->depth = 0;
     w->memo_next = 0;
+    w->kept = NULL;
     w->memo = NULL;
     w->memo_mask = w->memo_used = 0;
 }
@@ -669,5 +689,5 @@ mp_obj_dump(mp_obj o, void **ret_data, size_t *ret_len)
     if (!ret_data || !ret_len) {
         return mp__error(MP_EVALUE, "mp_obj_dump: NULL for the result");
     }
-    return mp__obj_dump(o, NULL, ret_data, ret_len);
+    return mp__obj_dump(o, mp__obj_spawning, ret_data, ret_len);
 }

@@ -647,6 +647,6 @@ mp__obj_load(const void *data, size_t len, const mp__obj_handles *h, mp_obj *ret
 int
 mp_obj_load(const void *data, size_t len, mp_obj *ret)
 {
-    return ret ? mp__obj_load(data, len, NULL, ret)
+    return ret ? mp__obj_load(data, len, mp__obj_spawning, ret)
                : mp__error(MP_EVALUE, "mp_obj_load: NULL for the result");
 }

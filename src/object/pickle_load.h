@@ -19,8 +19,8 @@
 enum mp__item_kind {
     MP__ITEM_FIRST = MP_KIND_FAILED + 1,
     MP__ITEM_MARK = MP__ITEM_FIRST, /* mp__u.i: the fence before it */
-    MP__ITEM_GLOBAL,                /* mp__handle: enum mp__maker; mp__u.p: the exception class */
-    MP__ITEM_EMPTY                  /* of the memo */
+    MP__ITEM_GLOBAL, /* mp__handle: enum mp__maker; mp__u.p: the exception class or type */
+    MP__ITEM_EMPTY   /* of the memo */
 };
 
 /* What the globals that we know make when they are called. */
@@ -33,7 +33,8 @@ enum mp__maker {
     MP__MAKE_BYTES,
     MP__MAKE_BYTEARRAY,
     MP__MAKE_ENCODED, /* _codecs.encode(str, 'latin1'): bytes of protocols below 3 */
-    MP__MAKE_HANDLE
+    MP__MAKE_HANDLE,
+    MP__MAKE_TYPED /* mp__u.p: the mp__type */
 };
 
 #define MP__SMALL_STACK 40

@@ -506,6 +506,19 @@ put_handle(text *t, mp_obj o)
     put_z(t, form);
 }
 
+/* As an object whose class says nothing of itself. */
+static void
+put_typed(text *t, const mp__instance *v)
+{
+    char address[40];
+    snprintf(address, sizeof address, " object at 0x%" PRIxPTR ">", (uintptr_t)v);
+    put_z(t, "<");
+    put_z(t, v->type->module);
+    put_z(t, ".");
+    put_z(t, v->type->name);
+    put_z(t, address);
+}
+
 /* Out of line: its buffers would be in every level's frame, and threads can have small stacks. */
 __attribute__((noinline)) static void
 put_leaf(text *t, mp_obj o)
@@ -530,6 +543,9 @@ put_leaf(text *t, mp_obj o)
         put_z(t, mp__obj_body(o)->flags & MP__MUTABLE ? "bytearray(" : "");
         put_bytes(t, o.mp__u.p);
         put_z(t, mp__obj_body(o)->flags & MP__MUTABLE ? ")" : "");
+        break;
+    case MP_KIND_TYPED:
+        put_typed(t, o.mp__u.p);
         break;
     case MP_KIND_HANDLE:
         put_handle(t, o);

@@ -61,7 +61,7 @@ release_to(mp__body **list, size_t n, const mp_obj *items)
             if (!release(b)) {
                 continue;
             }
-            if (!mp__kind_is_container(b->kind)) {
+            if (!mp__kind_is_container(b->kind) && b->kind != MP_KIND_TYPED) {
                 free(b);
                 continue;
             }
@@ -106,6 +106,8 @@ free_bodies(mp__body *list)
             const mp__failure *e = (mp__failure *)b;
             const mp_obj parts[] = {e->type_text, e->text, e->args, e->state};
             release_to(&list, 4, parts);
+        } else if (b->kind == MP_KIND_TYPED) {
+            mp__type_release(((mp__instance *)b)->type, ((mp__instance *)b)->data);
         }
         free(b);
     }
@@ -427,6 +429,8 @@ mp_obj_type_name(mp_obj o)
         const char *type = ((mp__failure *)o.mp__u.p)->type, *dot = strrchr(type, '.');
         return dot ? dot + 1 : type;
     }
+    case MP_KIND_TYPED:
+        return ((mp__instance *)o.mp__u.p)->type->name;
     case MP_KIND_HANDLE:
         return handle_name(o.mp__handle);
     case MP_KIND_FAILED:
@@ -487,6 +491,7 @@ mp_as_bool(mp_obj o)
     case MP_KIND_FLOAT:
         return o.mp__u.f < 0 || o.mp__u.f > 0 || isnan(o.mp__u.f);
     case MP_KIND_ERROR:
+    case MP_KIND_TYPED:
     case MP_KIND_HANDLE:
         return true;
     case MP_KIND_FAILED:

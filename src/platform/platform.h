@@ -17,6 +17,7 @@
 #include <sys/uio.h>
 
 #include "base/deadline.h"
+#include "base/hot_tls.h"
 
 /* ---- time, randomness, processors ------------------------------------------------------------ */
 
@@ -80,9 +81,25 @@ int mp__plat_wake(_Atomic uint32_t *word, int n);
  * word: if the thread dies while the tid in the low half of *word is its own, the kernel puts
  * MP__PLAT_DIED in the place of the tid (MP__PLAT_WAITERS stays) and wakes one sleeper; if the low
  * half is 0 then, it only wakes one.  NULL when done.  One word at a time per thread.  Only a hint
- * that shortens recovery: posix/ and systems without it do nothing.
+ * that shortens recovery: posix/ and systems without it tell nobody.
  */
-void mp__plat_dying_hint(_Atomic uint64_t *word);
+extern MP__HOT_TLS struct mp__plat_hint {
+    volatile uintptr_t *tell; /* NULL: not found yet */
+    uintptr_t offset;         /* of what the kernel wants to hear from the word */
+} mp__plat_hint;
+void mp__plat_find_hint(void);
+
+static inline void
+mp__plat_dying_hint(_Atomic uint64_t *word)
+{
+    if (__builtin_expect(mp__plat_hint.tell == NULL, 0)) {
+        mp__plat_find_hint();
+    }
+    /* Only this thread dies by it, so the order within the thread is all that matters. */
+    atomic_signal_fence(memory_order_seq_cst);
+    *mp__plat_hint.tell = word ? (uintptr_t)word + mp__plat_hint.offset : 0;
+    atomic_signal_fence(memory_order_seq_cst);
+}
 #define MP__PLAT_DIED    UINT32_C(0x40000000)
 #define MP__PLAT_WAITERS UINT32_C(0x80000000)
 #define MP__PLAT_TID     UINT32_C(0x3fffffff)
@@ -97,6 +114,9 @@ uint32_t mp__plat_tid(void);
 
 /* Whether this is the process's first thread; in the child of a fork, the one that forked. */
 bool mp__plat_first_thread(void);
+
+/* Whether the thread of that number, of whatever process, is stopped; true also if nobody can tell. */
+bool mp__plat_thread_stopped(uint32_t number);
 
 /* When the process started, in units of the system, cut to 32 bits; 0 when that cannot be told. */
 uint32_t mp__plat_start_time(pid_t pid);
@@ -192,6 +212,9 @@ int mp__plat_recv_fds(int sock, void *data, size_t len, int *fds, int *n);
 /* Whether the stream stdin may hold bytes that it has read and nobody took yet. */
 bool mp__plat_stdin_has_unread(void);
 
+/* Whether descriptor 0 is open for reading on /dev/null already; false where that cannot be told. */
+bool mp__plat_stdin_is_null(void);
+
 /* fflush() stdout and stderr, if they may hold anything. */
 void mp__plat_flush_output(void);
 
@@ -224,6 +247,12 @@ int mp__plat_executable(const char *argv0, char *buf, size_t size);
  * needs a thread that sleeps on the pipe.
  */
 int mp__plat_die_with(int fd);
+
+/*
+ * Have this process ended by SIGKILL when the thread that forked it ends, or no more.  0; -ENOTSUP on
+ * posix/; -errno.  A parent that ended before is the caller's to look for.
+ */
+int mp__plat_die_with_forker(bool on);
 
 /*
  * Whether the child pid has ended.  1 and *ret_code, 0 to 255 or minus the signal; 0 it has not;

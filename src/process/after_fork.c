@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "base/fork.h"
 #include "base/log.h"
 #include "process/finalize.h"
 #include "process/process.h"
@@ -19,9 +20,9 @@ struct note {
     uint64_t number;
 };
 
-static struct note *notes; /* oldest first; under the registry's mutex */
+static MP__FORK_DATA struct note *notes; /* oldest first; under the registry's mutex */
 static uint64_t latest;
-static atomic_int count; /* of notes */
+static MP__FORK_DATA atomic_int count; /* of notes */
 
 int
 mp_register_after_fork(void *obj, int (*function)(void *obj))
@@ -139,8 +140,8 @@ struct mp_fork_local {
     struct value *values;
 };
 
-static mp_fork_lock *locks;
-static atomic_uint generation; /* one more in every child */
+static MP__FORK_DATA mp_fork_lock *locks;
+static MP__FORK_DATA atomic_uint generation; /* one more in every child */
 
 void
 mp__fork_fresh(void)

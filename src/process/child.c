@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/fork.h"
 #include "base/handle.h"
 #include "base/log.h"
 #include "base/name.h"
@@ -27,8 +28,9 @@
 #include "process/finalize.h"
 #include "process/crash.h"
 #include "process/launch.h"
+#include "process/tracker.h"
 
-static mp_process main_process = {
+static MP__FORK_DATA mp_process main_process = {
     .state = MP__STARTED,
     .name = (char *)(uintptr_t) "MainProcess", /* never freed */
     .identity = (char *)(uintptr_t) "",
@@ -36,11 +38,11 @@ static mp_process main_process = {
     .start_pipe = -1,
     .lifeline = -1,
 };
-static mp_process *self = &main_process;
-static bool is_child;         /* started by the library */
-static struct mp__birth born; /* of a child */
-static mp_process parent;     /* of a child, filled in when first asked for */
-static bool parent_told;      /* under the children's mutex */
+static MP__FORK_DATA mp_process *self = &main_process;
+static MP__FORK_DATA bool is_child;         /* started by the library */
+static MP__FORK_DATA struct mp__birth born; /* of a child */
+static mp_process parent;                   /* of a child, filled in when first asked for */
+static MP__FORK_DATA bool parent_told;      /* under the children's mutex */
 static char **program_argv;
 
 mp_process *
@@ -55,7 +57,10 @@ mp_current_process(void)
     if (!mp__handle_live(self, MP__PROCESS)) {
         mp__handle_add(self, MP__PROCESS);
     }
-    self->owner = self->pid = getpid(); /* changes in a child of a plain fork() */
+    pid_t pid = getpid();
+    if (self->pid != pid) { /* in a child of a plain fork() */
+        self->owner = self->pid = pid;
+    }
     return self;
 }
 
@@ -194,10 +199,11 @@ mp__parent_ended(const mp_process *p)
     if (p->owner == getpid() && getppid() != p->pid) {
         return true; /* another took us over; the pid may be anybody's by now */
     }
-    if (p->owner != getpid() && self->owner == getpid() && self->start_pipe >= 0) {
-        return mp__plat_poll_in(self->start_pipe, MP__TRY) == 1; /* its end is the parent's */
+    if (p->owner != getpid() && self->owner == getpid() && self->start_pipe >= 0 &&
+        mp__plat_poll_in(self->start_pipe, MP__TRY) == 1) {
+        return true; /* its end is the parent's; but children that it forked may hold copies */
     }
-    return mp__plat_process_ended(p->pid, 0, -1, 0);
+    return mp__plat_process_ended(p->pid, born.parent_start, -1, 0);
 }
 
 void
@@ -217,7 +223,10 @@ mp__child_main(mp_process *p, const struct mp__birth *birth)
     if (p->lifeline >= 0) {
         mp__plat_die_with(p->lifeline);
     }
-    if (!birth->has_stdin && birth->method != &mp__popen_forkserver) { /* its server did it */
+    if (birth->null_stdin) {
+        mp__child_forget_stdin(true);
+    } else if (!birth->has_stdin &&
+               birth->method != &mp__popen_forkserver) { /* its server did it */
         mp__child_give_up_stdin(birth->method == &mp__popen_fork);
     }
     mp__exit_forget();
@@ -244,10 +253,19 @@ be_spawned(int sock)
 {
     struct mp__hello hello;
     int fds[MP__HELLO_FDS], count = MP__HELLO_FDS;
-    if (mp__launch_receive(sock, &hello, fds, &count) < 0 || count < 1) {
-        _exit(1); /* the parent is gone */
+    int status = mp__launch_receive(sock, &hello, fds, &count);
+    if (status < 0 || count < 1) { /* or the parent is gone */
+        mp__launch_answer(
+            sock, mp__error_os(status < 0 ? -status : EPROTO, "receiving heap and descriptors"));
+        _exit(1);
     }
-    int status = mp__heap_adopt(fds[0], hello.heap_base, hello.heap_size);
+    if (hello.kind == MP__HELLO_TRACKER) {
+        mp__tracker_deaf();
+        mp__launch_answer(sock, 0);
+        close(sock);
+        mp__tracker_main(fds[0]);
+    }
+    status = mp__heap_adopt(fds[0], hello.heap_base, hello.heap_size);
     if (status < 0) {
         mp__launch_answer(sock, status);
         _exit(1);
@@ -257,13 +275,20 @@ be_spawned(int sock)
         _exit(1);
     }
     if (hello.kind == MP__HELLO_SERVER) {
+        int lifeline = count > 1 ? fds[1] : -1;
+        status = mp__plat_die_with(lifeline); /* first: what is preloaded may hang */
+        if (status < 0) {
+            mp__error_os(-status, "having the forkserver end with its client");
+        }
         mp__child_give_up_stdin(false);
-        status = mp__preload_run((const void *)(uintptr_t)hello.block);
+        if (status == 0) {
+            status = mp__preload_run((const void *)(uintptr_t)hello.block);
+        }
         mp__launch_answer(sock, status);
         if (status < 0) {
             _exit(1);
         }
-        mp__forkserver_main(sock);
+        mp__forkserver_main(sock, lifeline);
     }
     mp__launch_run((const void *)(uintptr_t)hello.block, fds + 1, count - 1, sock, true);
 }

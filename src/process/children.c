@@ -26,19 +26,21 @@
 #include "base/handle.h"
 #include "base/log.h"
 #include "base/name.h"
+#include "heap/heap.h"
 #include "heap/member.h"
 #include "platform/platform.h"
 #include "process/crash.h"
 #include "process/finalize.h"
 #include "process/launch.h"
+#include "process/tracker.h"
 
 /* Without pidfds a sentinel may be held open by strangers: look for ourselves this often. */
 #define LOOK_MS 50
 
 static MP__FORK_DATA pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static mp_process *first;
-static mp_process *first_line; /* of those with a lifeline, started or about to be */
+static MP__FORK_DATA mp_process *first;
+static MP__FORK_DATA mp_process *first_line; /* of those with a lifeline, started or about to be */
 static int init_status;
 
 void
@@ -88,6 +90,7 @@ in_child(void)
         p->lifeline = -1;
     }
     first_line = NULL;
+    mp__spawn_forked();
     mp__spawn_unlock();
     mp__preload_unlock();
     mp__forkserver_forked();
@@ -100,6 +103,8 @@ static void
 init(void)
 {
     mp__crash_init();
+    mp__name_set(mp__process_self()->name); /* so that no child has to install its hooks */
+    mp_current_process();                   /* knows its pid before there are threads that ask */
     init_status = mp__fork_hooks(before_fork, in_parent, in_child);
     if (init_status == 0) {
         init_status = mp__registry_init();
@@ -232,6 +237,12 @@ int
 mp__children_poll_pid(mp_process *p)
 {
     int status = mp__plat_child_ended(p->pid, pidfd_of(p), &p->exitcode);
+    if (status >= 0 && !p->sentinel_is_pidfd && p->started != 0) {
+        uint32_t start = mp__plat_start_time(p->pid);
+        if (start != 0 && start != p->started) {
+            status = -ECHILD; /* another child of ours has the pid, so somebody reaped this one */
+        }
+    }
     if (status == 0) {
         return 0;
     }
@@ -256,7 +267,9 @@ mp__children_wait(mp_process *p, mp__deadline until)
     int status = 0;
     bool early = false; /* a child that closes its end before its own has it readable too soon */
     mp__children_lock();
-    while (!mp__children_poll(p)) {
+    /* Its end would be seen by the sentinel at once: a join that follows the start need not ask. */
+    bool ask = until != MP__NEVER || !p->sentinel_is_pidfd || p->state != MP__STARTED;
+    for (; !ask || !mp__children_poll(p); ask = true) {
         if (mp__deadline_passed(until)) {
             status = MP_ETIMEOUT;
             break;
@@ -304,26 +317,6 @@ mp__children_have_pidfds(void)
         atomic_store_explicit(&known, k, memory_order_relaxed);
     }
     return k == 2;
-}
-
-void
-mp__process_destroy(mp_process *p)
-{
-    int saved = errno;
-    if (p->sentinel >= 0) {
-        close(p->sentinel);
-    }
-    mp_args_free(p->args);
-    mp_args_free(p->userdata);
-    mp__authkey_unref(p->authkey);
-    free(p->attributes);
-    mp__crash_free(p->crash);
-    if (p->name_is_ours) {
-        free(p->name);
-    }
-    free(p->identity);
-    free(p);
-    errno = saved;
 }
 
 void
@@ -479,5 +472,7 @@ void
 mp__process_settle(void)
 {
     mp__forkserver_stop();
+    mp__tracker_end();
     mp__children_sweep();
+    mp__heap_arenas_end();
 }

@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/fork.h"
 #include "base/log.h"
+#include "object/object.h"
 #include "platform/platform.h"
 #include "process/process.h"
 
@@ -18,7 +20,7 @@ static const mp_context contexts[] = {
 };
 #define METHODS (sizeof contexts / sizeof *contexts)
 
-static _Atomic(const mp_context *) chosen; /* NULL: not chosen yet */
+static MP__FORK_DATA _Atomic(const mp_context *) chosen; /* NULL: not chosen yet */
 
 static const mp_context *
 find(const char *method)
@@ -172,6 +174,58 @@ mp__context_of(const struct mp__popen *method)
         i++;
     }
     return &contexts[i];
+}
+
+/* ---- reducers -------------------------------------------------------------------------------- */
+
+static mp_reducer reducers[METHODS]; /* under the mutex of popen_spawn.c, held across fork */
+static atomic_bool any_reducer;      /* there was one, once */
+
+int
+mp_context_set_reducer(const mp_context *ctx, const mp_reducer *reducer)
+{
+    static const mp_reducer none;
+    const mp_reducer *r = reducer ? reducer : &none;
+    if (!r->dump != !r->load) {
+        return mp__error(MP_EVALUE, "mp_context_set_reducer: only one of dump and load");
+    }
+    mp__spawn_lock();
+    for (size_t i = 0; i < METHODS; i++) {
+        if (!ctx || ctx == &contexts[i]) {
+            reducers[i] = *r;
+        }
+    }
+    mp__spawn_unlock();
+    atomic_store(&any_reducer, true);
+    return 0;
+}
+
+bool
+mp__context_reducer(const struct mp__popen *method, mp_reducer *ret)
+{
+    memset(ret, 0, sizeof *ret);
+    if (atomic_load_explicit(&any_reducer, memory_order_acquire)) {
+        mp__spawn_lock();
+        *ret = reducers[mp__context_of(method) - contexts];
+        mp__spawn_unlock();
+    }
+    return ret->dump != NULL;
+}
+
+int
+mp_context_get_reducer(const mp_context *ctx, mp_reducer *ret)
+{
+    if (!ret) {
+        return mp__error(MP_EVALUE, "mp_context_get_reducer: NULL for the result");
+    }
+    ctx = ctx ? ctx : mp__context_in_use();
+    return mp__context_reducer(ctx->popen, ret) ? 0 : MP_NOT_YET;
+}
+
+bool
+mp_is_spawning(void)
+{
+    return mp__obj_spawning && mp__obj_spawning->fd_out;
 }
 
 /* ---- fork with threads ----------------------------------------------------------------------- */

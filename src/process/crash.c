@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/fork.h"
 #include "base/handle.h"
 #include "base/log.h"
 #include "heap/family.h"
@@ -31,10 +32,11 @@
 
 _Static_assert(sizeof(struct mp__crash_table) <= MP__CRASH_BYTES, "the family has room for it");
 
-static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+/* Not constant, so that the child finds them on a page that it has written to. */
+static MP__FORK_DATA int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
 #define FAULTS (sizeof faults / sizeof *faults)
 
-static _Atomic bool turned_off;
+static MP__FORK_DATA _Atomic bool turned_off;
 static atomic_flag crashing = ATOMIC_FLAG_INIT;
 static _Alignas(16) unsigned char stack[STACK_BYTES];
 
@@ -45,7 +47,7 @@ struct news {
     mp_target target;
     char name[64];
 };
-static _Atomic(struct news *) news;
+static MP__FORK_DATA _Atomic(struct news *) news;
 
 static struct mp__crash_table *
 family_table(void)
@@ -128,7 +130,7 @@ on_fault(int signal_number, siginfo_t *info, void *context)
     mp__plat_raise_again(signal_number, info); /* taken when this handler returns */
 }
 
-static struct sigaction ours; /* made before there is a child */
+static MP__FORK_DATA struct sigaction ours; /* made before there is a child */
 
 void
 mp__crash_init(void)

@@ -17,8 +17,8 @@ struct handler {
 };
 
 static MP__FORK_DATA pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static struct handler *handlers;
-static atomic_bool exiting;
+static MP__FORK_DATA struct handler *handlers;
+static MP__FORK_DATA atomic_bool exiting;
 
 void
 mp__registry_lock(void)

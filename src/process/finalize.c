@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/fork.h"
 #include "base/handle.h"
 #include "base/log.h"
 #include "process/process.h"
@@ -25,9 +26,9 @@ struct node {
     void *arg;
 };
 
-static struct node *first;
+static MP__FORK_DATA struct node *first;
 static mp_finalizer latest;
-static atomic_int bound; /* nodes with an object: to most frees, none */
+static MP__FORK_DATA atomic_int bound; /* nodes with an object: to most frees, none */
 
 static void
 object_ended(const void *obj)

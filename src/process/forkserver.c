@@ -11,8 +11,9 @@
  * wanted by the one that was.
  *
  * Waiting   pselect on the socket, with SIGCHLD let through only there, so no end is missed
- * Death     of the client: the socket ends, and with it an offer in it; the spare sees the end of
- *           its own and exits; children have their own ways to learn of it, and the server exits.
+ * Death     of the client: the server ends by its lifeline, and the spares with it; children have
+ *           their own ways to learn of it.  Of a client that ends in order: the socket ends, and with
+ *           it an offer in it; a spare sees the end of its own and exits, and then the server.
  *           Of a child: its exit code goes to the client by the child's socket.  Of the server: a spare
  *           that is then taken sees that its parent is another, and leaves; the client makes a new
  *           server.
@@ -64,6 +65,7 @@ struct notes {
 };
 static struct notes *notes;
 static uint64_t offered; /* the number of the latest spare */
+static int lifeline;     /* by which we end with our client; -1 */
 
 static struct served *
 free_row(void)
@@ -128,13 +130,17 @@ be_spare(int own, pid_t server, uint64_t number)
 {
     struct mp__hello hello;
     int fds[MP__HELLO_FDS], count = MP__HELLO_FDS;
-    mp__launch_warm(); /* nobody waits for us yet */
+    mp__plat_die_with_forker(true); /* also when we are stopped */
+    mp__launch_warm();              /* nobody waits for us yet */
     atomic_load_explicit(note_of(number), memory_order_relaxed);
-    if (mp__launch_receive(own, &hello, fds, &count) < 0 || hello.kind != MP__HELLO_CHILD) {
-        _exit(1); /* nobody wants us */
+    int status = mp__launch_receive(own, &hello, fds, &count);
+    mp__plat_die_with_forker(false);
+    if (status == -ENODATA || getppid() != server) {
+        _exit(1); /* nobody wants us, or would tell our end: the client makes another server */
     }
-    if (getppid() != server) {
-        _exit(1); /* nobody would tell our end: the client makes another server */
+    if (status < 0) {
+        mp__launch_answer(own, mp__error_os(-status, "receiving descriptors"));
+        _exit(1);
     }
     const void *block = (const void *)(uintptr_t)hello.block;
     mp__launch_target(block, &notes->target);
@@ -147,6 +153,9 @@ static MP_NORETURN_ATTR void
 in_spare(int sock, int own, pid_t server, const sigset_t *inherited)
 {
     close(sock);
+    if (lifeline >= 0) {
+        close(lifeline);
+    }
     for (size_t i = 0; i < table_size; i++) {
         if (table[i].pid != 0) {
             close(table[i].status_fd);
@@ -298,8 +307,9 @@ serve_one(int sock, const sigset_t *inherited)
 }
 
 void
-mp__forkserver_main(int sock)
+mp__forkserver_main(int sock, int own_lifeline)
 {
+    lifeline = own_lifeline;
     sigset_t blocked, inherited;
     struct sigaction sa;
     memset(&sa, 0, sizeof sa);

@@ -18,13 +18,14 @@
 #include "platform/platform.h"
 #include "process/attributes.h"
 #include "process/finalize.h"
+#include "process/tracker.h"
 #include "sync/handles.h"
 
 #define BLOCK_MAGIC UINT32_C(0x6c6d7062)
 
 /*
- * Layout    the struct, then the attributes (attributes.h) and what it runs in place of its target
- *           (an mp__funcref), if there are any, then name, identity, parent's name, directory,
+ * Layout    the struct, then the attributes (attributes.h), what it runs in place of its target and
+ *           what reads its arguments (an mp__funcref each), if there are any, then name, identity, parent's name, directory,
  *           temporary directory, each with its NUL, then the authkey and the pickle of the
  *           arguments, in a pair with the user's data if there are any
  * Writers   the parent, before the hello is sent; it frees the block when it has the answer
@@ -42,7 +43,8 @@ struct block {
     uint32_t attributes_len; /* a multiple of 8; 0: none */
     uint32_t temp_dir_len;   /* its NUL included */
     uint32_t authkey_len;
-    uint32_t reserved;
+    uint32_t parent_start; /* as of mp__plat_start_time(): the pid may be another's some day */
+    uint8_t has_tracker, has_reducer, has_args, reserved;
     struct mp__logger_birth log;
     int32_t fork_strict;
     mp__funcref target;
@@ -57,6 +59,19 @@ static mp__funcref *
 run_of(struct block *b)
 {
     return (mp__funcref *)(void *)(b->text + b->attributes_len);
+}
+
+/* What reads its arguments, if it is not the library. */
+static mp__funcref *
+loader_of(struct block *b)
+{
+    return run_of(b) + b->has_run;
+}
+
+static size_t
+refs_size(const struct block *b)
+{
+    return (size_t)(b->has_run + b->has_reducer) * sizeof(mp__funcref);
 }
 
 static uint32_t
@@ -125,19 +140,68 @@ append(char *to, const void *from, size_t len)
     return to + len;
 }
 
-/* The pickle of what p is given. */
-static int
-dump_args(const mp_process *p, const mp__obj_handles *handles, void **ret, size_t *ret_len)
+/* The same for a text that may be another by now: cut, or with a rest behind its NUL. */
+static char *
+append_text(char *to, const char *text, size_t size)
 {
-    mp_obj args = mp__args_tuple(p->args);
-    if (!p->userdata) {
-        return mp__obj_dump(args, handles, ret, ret_len);
+    snprintf(to, size, "%s", text);
+    return to + size;
+}
+
+/* The code of a reducer's function, with a text if it left none. */
+static int
+reduced(int status, const char *function)
+{
+    return status >= 0 || mp_last_error() == status
+               ? status
+               : mp__error(status, "mp_process_start: %s of the reducer failed: %s", function,
+                           mp_strerror(status));
+}
+
+/* The bytes of what p is given, by the context's reducer, if it has one. */
+static int
+dump_args(const mp_process *p, const mp_reducer *reducer, const mp__obj_handles *handles,
+          void **ret, size_t *ret_len)
+{
+    mp_obj given = mp_obj_ref(mp__args_tuple(p->args));
+    if (p->userdata) {
+        const mp_obj both[] = {given, mp_obj_ref(mp_args_item(p->userdata, 0))};
+        given = mp_tuple_of(2, both);
     }
-    const mp_obj both[] = {mp_obj_ref(args), mp_obj_ref(mp_args_item(p->userdata, 0))};
-    mp_obj pair = mp_tuple_of(2, both);
-    int status = mp__obj_dump(pair, handles, ret, ret_len);
-    mp_obj_free(pair);
+    const mp__obj_handles *outer = mp__obj_spawning;
+    mp__obj_spawning = handles;
+    int status = reducer->dump ? reduced(reducer->dump(given, ret, ret_len), "dump")
+                               : mp__obj_dump(given, handles, ret, ret_len);
+    mp__obj_spawning = outer;
+    mp_obj_free(given);
     return status;
+}
+
+/* The child has our resource tracker, if we have one. */
+static int
+share_tracker(struct mp__launch *l)
+{
+    l->tracker = mp__tracker_share();
+    if (l->tracker < -1) {
+        return mp__error_os(-l->tracker, "mp_process_start: passing on the resource tracker");
+    }
+    if (l->tracker >= 0) {
+        l->fds[l->fd_count++] = l->tracker;
+    }
+    return 0;
+}
+
+/* When this process started; asked for once. */
+static uint32_t
+own_start(void)
+{
+    static _Atomic uint64_t known; /* {pid:32 | start:32}: a child finds another's pid in it */
+    uint64_t pid = (uint64_t)getpid() << 32, word = atomic_load(&known);
+    if (word >> 32 << 32 != pid) {
+        word = pid | mp__plat_start_time(getpid());
+        atomic_store(&known, word);
+    }
+    return (uint32_t)word;
 }
 
 int
@@ -145,21 +209,25 @@ mp__launch_make(mp_process *p, const char *method, struct mp__launch *ret)
 {
     ret->block = NULL;
     ret->fd_count = 0;
-    ret->lifeline = -1;
+    ret->lifeline = ret->tracker = -1;
     const mp__obj_handles handles = {
         .connection_out = connection_out, .fd_out = fd_out, .ctx = ret};
     void *args = NULL;
     size_t args_len = 0; /* of no arguments: nothing is sent */
     int status = 0;
+    mp_reducer reducer;
+    mp__context_reducer(methods[method_index(method)], &reducer);
     if (mp_args_len(p->args) > 0 || p->userdata) {
-        status = dump_args(p, &handles, &args, &args_len);
+        status = dump_args(p, &reducer, &handles, &args, &args_len);
     }
     if (status < 0) {
         return status;
     }
     mp_process *self = mp_current_process();
-    size_t name_len = strlen(p->name) + 1, identity_len = strlen(p->identity) + 1;
-    size_t parent_len = strlen(self->name) + 1;
+    size_t identity_len = strlen(p->identity) + 1;
+    mp__children_lock(); /* another thread may name us, or it, anew */
+    size_t name_len = strlen(p->name) + 1, parent_len = strlen(self->name) + 1;
+    mp__children_unlock();
     char dir[4096];
     size_t dir_len = directory(method, dir, sizeof dir);
     size_t attributes_size = p->attributes ? p->attributes->size : 0;
@@ -167,7 +235,7 @@ mp__launch_make(mp_process *p, const char *method, struct mp__launch *ret)
     char temp_dir[MP__TEMP_DIR_BYTES];
     mp__temp_dir_get(temp_dir);
     size_t temp_dir_len = strlen(temp_dir) + 1, authkey_len = 0;
-    size_t run_len = p->run ? sizeof(mp__funcref) : 0;
+    size_t run_len = (p->run ? sizeof(mp__funcref) : 0) + (reducer.load ? sizeof(mp__funcref) : 0);
     const void *authkey = mp_process_authkey(p, &authkey_len);
     struct block *b = mp_malloc(sizeof *b + attributes_len + run_len + name_len + identity_len +
                                 parent_len + dir_len + temp_dir_len + authkey_len + args_len);
@@ -179,6 +247,7 @@ mp__launch_make(mp_process *p, const char *method, struct mp__launch *ret)
     b->magic = BLOCK_MAGIC;
     b->method = method_index(method);
     b->parent_pid = (int32_t)getpid();
+    b->parent_start = own_start();
     b->daemon = p->daemon;
     b->name_len = (uint32_t)name_len;
     b->identity_len = (uint32_t)identity_len;
@@ -195,11 +264,15 @@ mp__launch_make(mp_process *p, const char *method, struct mp__launch *ret)
     }
     b->has_context = p->context != NULL;
     b->has_run = p->run != NULL;
+    b->has_reducer = reducer.load != NULL;
+    b->has_args = mp_args_len(p->args) > 0 || p->userdata;
     b->has_userdata = p->userdata != NULL;
     b->authkey_len = (uint32_t)authkey_len;
-    char *to = append(b->text + attributes_len + run_len, p->name, name_len);
+    mp__children_lock();
+    char *to = append_text(b->text + attributes_len + run_len, p->name, name_len);
     to = append(to, p->identity, identity_len);
-    to = append(to, self->name, parent_len);
+    to = append_text(to, self->name, parent_len);
+    mp__children_unlock();
     to = append(to, dir, dir_len);
     to = append(to, temp_dir, temp_dir_len);
     if (authkey_len > 0) {
@@ -214,6 +287,13 @@ mp__launch_make(mp_process *p, const char *method, struct mp__launch *ret)
     if (status == 0 && p->run) {
         status = mp__funcref_make((mp__func)p->run, run_of(b));
     }
+    if (status == 0 && reducer.load) {
+        status = mp__funcref_make((mp__func)reducer.load, loader_of(b));
+    }
+    if (status == 0) {
+        status = share_tracker(ret);
+        b->has_tracker = ret->tracker >= 0;
+    }
     if (status == 0 && p->daemon) {
         ret->lifeline = status = mp__children_lifeline(p);
         ret->fds[ret->fd_count++] = ret->lifeline;
@@ -227,6 +307,10 @@ mp__launch_make(mp_process *p, const char *method, struct mp__launch *ret)
 void
 mp__launch_sent(struct mp__launch *l)
 {
+    if (l->tracker >= 0) {
+        close(l->tracker);
+        l->tracker = -1;
+    }
     if (l->lifeline >= 0) {
         close(l->lifeline);
         l->lifeline = -1;
@@ -311,6 +395,8 @@ mp__launch_prepare(const mp__funcref *target)
     mp__funcref_find(target, &f); /* what is wrong the child tells */
 }
 
+typedef int (*load_function)(const void *data, size_t len, mp_obj *ret);
+
 struct arrivals {
     const int *fds;
     int count;
@@ -341,19 +427,33 @@ fd_in(void *ctx, int64_t index, int *ret)
 }
 
 static int
-read_args(const char *data, size_t len, const int *fds, int fd_count, mp_process *p,
-          bool with_userdata)
+read_args(const struct block *b, const char *data, const int *fds, int fd_count, mp_process *p)
 {
     struct arrivals a = {fds, fd_count};
     const mp__obj_handles handles = {
         .connection_in = connection_in, .fd_in = fd_in, .check = mp__family_check, .ctx = &a};
-    mp_obj tuple;
+    mp__func load = NULL;
+    mp_obj tuple = mp_none();
+    bool with_userdata = b->has_userdata;
     p->args = p->userdata = NULL;
-    if (len == 0) {
+    if (!b->has_args) {
         return 0;
     }
-    int status = mp__obj_load(data, len, &handles, &tuple);
+    int status =
+        b->has_reducer ? mp__funcref_find(loader_of((struct block *)(uintptr_t)b), &load) : 0;
     if (status < 0) {
+        return status;
+    }
+    mp__obj_spawning = &handles;
+    status = load ? reduced(((load_function)load)(data, b->args_len, &tuple), "load")
+                  : mp__obj_load(data, b->args_len, &handles, &tuple);
+    mp__obj_spawning = NULL;
+    if (status == 0 && with_userdata &&
+        (mp_obj_kind(tuple) != MP_KIND_TUPLE || mp_obj_len(tuple) != 2)) {
+        status = mp__error(MP_ETYPE, "load of the reducer gave no pair of arguments and user data");
+    }
+    if (status < 0) {
+        mp_obj_free(tuple);
         return status;
     }
     if (with_userdata) {
@@ -371,7 +471,7 @@ static int
 read_block(const struct block *b, const int *fds, int fd_count, mp_process *p,
            struct mp__birth *birth)
 {
-    const char *texts = b->text + b->attributes_len + (b->has_run ? sizeof(mp__funcref) : 0);
+    const char *texts = b->text + b->attributes_len + refs_size(b);
     const char *dir = texts + b->name_len + b->identity_len + b->parent_name_len;
     const char *temp_dir = dir + b->dir_len, *authkey = temp_dir + b->temp_dir_len;
     const char *args = authkey + b->authkey_len;
@@ -389,7 +489,7 @@ read_block(const struct block *b, const int *fds, int fd_count, mp_process *p,
     if (b->dir_len > 0 && chdir(dir) < 0) {
         return mp__error_os(errno, "going to the directory %s", dir);
     }
-    status = read_args(args, b->args_len, fds, fd_count, p, b->has_userdata);
+    status = read_args(b, args, fds, fd_count, p);
     if (status < 0) {
         return status;
     }
@@ -415,11 +515,15 @@ read_block(const struct block *b, const int *fds, int fd_count, mp_process *p,
     p->ticket = b->ticket;
     p->sentinel = p->start_pipe = p->lifeline = -1;
     if (b->daemon && fd_count > 0) {
-        p->lifeline = fds[fd_count - 1];
+        p->lifeline = fds[--fd_count];
+    }
+    if (b->has_tracker && fd_count > 0) {
+        mp__tracker_adopt(fds[--fd_count]);
     }
     birth->method = methods[b->method];
     birth->parent_name = p->identity + b->identity_len;
     birth->parent_pid = b->parent_pid;
+    birth->parent_start = b->parent_start;
     if (b->attributes_len > 0) {
         /* Last: what was read until here needed memory and descriptors. */
         status = mp__attributes_apply((const struct mp__attributes *)(const void *)b->text, false,

@@ -15,13 +15,15 @@
 #include "process/process.h"
 
 /* Descriptors of arguments that a child is sent at most, and all of a hello: also the lifeline of a
-   daemon, which is the last, and the heap, the first, under spawn.  The kernel takes 253. */
+   daemon, which is the last, the resource tracker's, and the heap, the first, under spawn.  The kernel
+   takes 253. */
 #define MP__LAUNCH_FDS 250
-#define MP__HELLO_FDS  (MP__LAUNCH_FDS + 2)
+#define MP__HELLO_FDS  (MP__LAUNCH_FDS + 3)
 
 enum mp__hello_kind {
-    MP__HELLO_CHILD = 1,  /* be this child */
-    MP__HELLO_SERVER = 2, /* be the forkserver */
+    MP__HELLO_CHILD = 1,   /* be this child */
+    MP__HELLO_SERVER = 2,  /* be the forkserver */
+    MP__HELLO_TRACKER = 5, /* be the resource tracker, of the pipe that comes with it */
     /* to the forkserver, and from it */
     MP__HELLO_NEXT = 3, /* I took your spare `number`: offer another */
     MP__HELLO_OFFER = 4 /* here is spare `number` with its socket; pid < 0: -errno, there is none */
@@ -54,9 +56,10 @@ struct mp__end {
 /* A launch block and the descriptors that belong to it. */
 struct mp__launch {
     void *block;
-    int fds[MP__LAUNCH_FDS + 1]; /* borrowed */
+    int fds[MP__LAUNCH_FDS + 2]; /* borrowed */
     int fd_count;
     int lifeline; /* the last of them, ours to close; -1: no daemon */
+    int tracker;  /* the one before, likewise; below 0: there is no resource tracker */
 };
 
 /* Describe p for a child of `method`.  0 or an error with text. */
@@ -98,11 +101,22 @@ int mp__spawn_possible(void);
 
 /*
  * popen_spawn.c: run this program's image anew and send it a hello of `kind` with the heap and, if
- * l is not NULL, its descriptors.  0 with the pid, and the socket on which it has answered "good";
- * or an error with text.
+ * l is not NULL, its descriptors.  0 with the pid, its pidfd or a negative number, and the socket on
+ * which it has answered "good"; or an error with text.
  */
 int mp__spawn_image(enum mp__hello_kind kind, const struct mp__launch *l, pid_t *ret_pid,
-                    int *ret_socket);
+                    int *ret_pidfd, int *ret_socket);
+
+/*
+ * popen_spawn.c: wait for what a process of ours is to write to fd, as long as a start may take.  One
+ * that somebody stopped is told to go on: it is no child of the user's yet, and nobody else would.
+ * 0; MP_ETIMEOUT; -errno.
+ */
+int mp__spawn_await_word(int fd, pid_t pid, int pidfd);
+
+/* popen_spawn.c: wait for the end of such a process, likewise, and reap it.  0; MP_ETIMEOUT; -ECHILD:
+   somebody else reaped it. */
+int mp__spawn_await_end(pid_t pid, int pidfd, mp__deadline until, int *ret_code);
 
 /*
  * preload.c: what the server is to run first.  In the client: the list as a block of the heap, for
@@ -114,7 +128,8 @@ int mp__preload_run(const void *block);
 void mp__preload_lock(void); /* held across fork */
 void mp__preload_unlock(void);
 
-/* forkserver.c: serve requests that come in on sock until it is closed. */
-void mp__forkserver_main(int sock) MP_NORETURN_ATTR;
+/* forkserver.c: serve requests that come in on sock until it is closed.  lifeline is not for our
+   children; -1: there is none. */
+void mp__forkserver_main(int sock, int lifeline) MP_NORETURN_ATTR;
 
 #endif

@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "platform/platform.h"
+#include "process/tracker.h"
 
 /* Above it descriptors are not looked for where the system does not list them. */
 #define MOST_DESCRIPTORS 65536
@@ -49,8 +50,8 @@ sorted(const int *fds, size_t count, size_t more, const char *call)
 
 /* The highest descriptor there may be; from a list of the system's, which a limit that was lowered
    since does not cut off. */
-static int
-highest(void)
+int
+mp__fds_highest(void)
 {
     int found = -1;
     DIR *d = opendir("/dev/fd");
@@ -70,8 +71,8 @@ highest(void)
 }
 
 /* Safe in a child of fork: calls nothing that takes a lock. */
-static void
-close_others(const int *keep, size_t count, int last)
+void
+mp__fds_close_others(const int *keep, size_t count, int last)
 {
     size_t k = 0;
     for (int fd = 0; fd <= last; fd++) {
@@ -91,7 +92,7 @@ mp_close_all_fds_except(const int *fds, size_t count)
     if (!keep) {
         return mp_last_error();
     }
-    close_others(keep, count, highest());
+    mp__fds_close_others(keep, count, mp__fds_highest());
     free(keep);
     return 0;
 }
@@ -100,7 +101,7 @@ mp_close_all_fds_except(const int *fds, size_t count)
 static MP_NORETURN_ATTR void
 become(const char *path, char *const argv[], const int *fds, size_t count, int last, int report)
 {
-    close_others(fds, count, last);
+    mp__fds_close_others(fds, count, last);
     for (size_t i = 0; i < count; i++) {
         int flags = fds[i] == report ? -1 : fcntl(fds[i], F_GETFD);
         if (flags >= 0) {
@@ -128,8 +129,10 @@ fork_and_exec(const char *path, char *const argv[], int *fds, size_t count)
     }
     fds[count++] = report[1];
     qsort(fds, count, sizeof *fds, by_number);
-    int last = highest();
+    int last = mp__fds_highest();
+    mp__tracker_keep = true; /* its descriptor may be one of them; the others go anyway */
     pid_t pid = fork();
+    mp__tracker_keep = false;
     if (pid == 0) {
         become(path, argv, fds, count, last, report[1]);
     }

@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -16,6 +15,7 @@
 #include "platform/platform.h"
 #include "process/attributes.h"
 #include "process/launch.h"
+#include "process/tracker.h"
 
 /* So often a parent that waits for a report looks whether the child lives. */
 #define LOOK_NS (20 * MP__MS)
@@ -72,7 +72,7 @@ prepare(mp_process *p, int report[2], struct mp__birth *birth)
 
 /* In the child: p is a copy, and becomes this process's own object. */
 static MP_NORETURN_ATTR void
-in_child(mp_process *p, pid_t parent_pid, int lifeline, int report[2])
+in_child(mp_process *p, pid_t parent_pid, bool null_stdin, int lifeline, int report[2])
 {
     if (p->sentinel >= 0) {
         close(p->sentinel); /* the parent's end of the pipe; ours stays open until we end */
@@ -84,9 +84,17 @@ in_child(mp_process *p, pid_t parent_pid, int lifeline, int report[2])
         .parent_name = mp__process_self()->name,
         .parent_pid = parent_pid,
         .parent_is_os_parent = true,
+        .null_stdin = null_stdin && !p->attributes, /* they may say what it is to be */
     };
     prepare(p, report, &birth);
     mp__child_main(p, &birth);
+}
+
+/* The pidfd of the child, if it has one. */
+static int
+pidfd_of(const mp_process *p)
+{
+    return p->sentinel_is_pidfd ? p->sentinel : -1;
 }
 
 /*
@@ -94,7 +102,7 @@ in_child(mp_process *p, pid_t parent_pid, int lifeline, int report[2])
  * child, forked meanwhile by another thread, may hold the pipe open too: so an end is looked for.
  */
 static int
-hear(const mp_process *p, pid_t pid, int report[2])
+hear(const mp_process *p, int report[2])
 {
     if (report[0] < 0) {
         return 0;
@@ -102,25 +110,26 @@ hear(const mp_process *p, pid_t pid, int report[2])
     close(report[1]);
     report[1] = -1;
     struct mp__answer answer;
-    siginfo_t info = {.si_pid = 0};
-    bool ended = false, reaped = false; /* by somebody else */
-    int status = MP_ETIMEOUT;
+    mp__deadline until = mp__plat_now() + MP__LAUNCH_PATIENCE;
+    int status = MP_ETIMEOUT, code, ended = 0;
     for (bool last = false; status == MP_ETIMEOUT && !last;) {
-        last = ended;
+        last = ended != 0 || mp__deadline_passed(until);
         status = mp__launch_await(report[0], mp__plat_now() + LOOK_NS, &answer);
         if (status == MP_ETIMEOUT) {
-            reaped =
-                waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 && errno == ECHILD;
-            ended = reaped || info.si_pid != 0;
+            ended = mp__plat_child_ended(p->pid, pidfd_of(p), &code);
         }
     }
-    if (status == MP_ETIMEOUT || status == -EPIPE) {
+    if (status == MP_ETIMEOUT && ended == 0) {
+        status = mp__error(MP_ERUNTIME,
+                           "mp_process_start: %s did not come to its options within %d s; is no "
+                           "file among them a pipe that nobody opens?",
+                           p->name, (int)(MP__LAUNCH_PATIENCE / MP__S));
+    } else if (status == MP_ETIMEOUT || status == -EPIPE) {
         status = mp__error(MP_ERUNTIME, "mp_process_start: %s died before its target ran", p->name);
     }
-    if (status < 0 && !reaped) {
-        kill(pid, SIGKILL); /* it ends by itself, unless we could not hear it */
-        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
-        }
+    if (status < 0 && ended >= 0) {                    /* else somebody else reaped it */
+        mp__plat_signal(p->pid, pidfd_of(p), SIGKILL); /* if we could not hear it */
+        mp__plat_reap(p->pid, pidfd_of(p));
     }
     return status;
 }
@@ -142,6 +151,18 @@ open_pipe(mp_process *p)
     return 0;
 }
 
+/* In the parent: see the end of the child, by the pipe or its pidfd.  Without a free descriptor it runs
+   all the same: waiting then looks now and again. */
+static void
+watch(mp_process *p, pid_t pid)
+{
+    p->pid = pid;
+    if (p->sentinel < 0) {
+        p->sentinel = mp__plat_pidfd(pid);
+        p->sentinel_is_pidfd = p->sentinel >= 0;
+    }
+}
+
 static void
 close_pipe(mp_process *p, bool sentinel_too)
 {
@@ -152,6 +173,7 @@ close_pipe(mp_process *p, bool sentinel_too)
     if (sentinel_too && p->sentinel >= 0) {
         close(p->sentinel);
         p->sentinel = -1;
+        p->sentinel_is_pidfd = false;
     }
 }
 
@@ -176,31 +198,36 @@ launch(mp_process *p)
         return lifeline;
     }
     pid_t parent_pid = getpid();
-    mp_current_process(); /* its name is the child's parent_process().name */
+    bool null_stdin = mp__plat_stdin_is_null(); /* here: to the child it would be a page more */
+    mp_current_process();                       /* its name is the child's parent_process().name */
+    bool tracked = mp__tracker_runs(); /* most have none, and need not write to one page more */
+    if (tracked) {
+        mp__tracker_keep = true;
+    }
     pid_t pid = fork();
+    if (tracked) {
+        mp__tracker_keep = false;
+    }
     if (pid == 0) {
-        in_child(p, parent_pid, lifeline, report);
+        in_child(p, parent_pid, null_stdin, lifeline, report);
     }
     int err = errno;
     if (lifeline >= 0) {
         close(lifeline);
     }
-    int status = pid < 0 ? -err : hear(p, pid, report);
+    int status;
+    if (pid < 0) {
+        status = mp__error_os(err, "mp_process_start: fork for %s", p->name);
+    } else {
+        watch(p, pid);
+        status = hear(p, report);
+    }
     close_pipe(p, status < 0);
     close_report(report);
-    if (pid >= 0 && status < 0) {
-        return status;
+    if (status == 0) {
+        p->started = p->sentinel_is_pidfd ? 0 : mp__plat_start_time(pid);
     }
-    if (pid < 0) {
-        return mp__error_os(err, "mp_process_start: fork for %s", p->name);
-    }
-    p->pid = pid;
-    if (p->sentinel < 0) {
-        /* Without a free descriptor it runs all the same: waiting then looks now and again. */
-        p->sentinel = mp__plat_pidfd(pid);
-        p->sentinel_is_pidfd = p->sentinel >= 0;
-    }
-    return 0;
+    return status;
 }
 
 const struct mp__popen mp__popen_fork = {

@@ -6,16 +6,22 @@
  * of that child's socket; there we say what the child is to be, the child answers, and the server
  * later writes the exit code: our end is the sentinel.  The child keeps the other end too, so that
  * it does not end before the child has.
- * The server ends when its own socket closes, whichever way we end.
+ * The server ends when its own socket closes, and if it cannot, for it hangs or is stopped, by its
+ * lifeline, as a daemon does: whichever way we end.
  *
- * Writers   the server's socket, and taken: one at a time, under the mutex
+ * Writers   one at a time talks with the server, under talk, and may wait for it.  What it changes
+ *           here it changes under the mutex, which is held across fork and never while anything
+ *           waits: so a server that hangs delays only those that want a child of it.
  * Death     of the server: children go on; their status is lost and read as 255, as in Python; the
  *           next start makes a new server.  Of ours: see forkserver.c.
  * Fork      a child of fork() forgets its parent's server and closes its copy of the socket
  */
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -27,11 +33,19 @@
 /* What the exit code is when the server took it along. */
 #define LOST_EXITCODE 255
 
+#define NUDGE_NS (200 * MP__MS)
+
+/* A server that was told to end by its socket is ended by its lifeline after this long. */
+#define END_PATIENCE (2 * MP__S)
+
 static MP__FORK_DATA pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static int sock = -1;
-static pid_t server = -1;
-static int server_pidfd = -1; /* if the system has them */
-static uint64_t taken;        /* the number of its latest spare that was received */
+static MP__FORK_DATA pthread_mutex_t talk = PTHREAD_MUTEX_INITIALIZER; /* before the mutex */
+static MP__FORK_DATA atomic_bool talked; /* whether there may be anything to stop */
+static MP__FORK_DATA int sock = -1;
+static MP__FORK_DATA pid_t server = -1;
+static MP__FORK_DATA int server_pidfd = -1; /* if the system has them */
+static MP__FORK_DATA int lifeline = -1;     /* the writing end */
+static uint64_t taken;                      /* the number of its latest spare that was received */
 
 /* Spares that were offered and not used yet. */
 #define STOCK 4
@@ -39,7 +53,7 @@ static struct spare {
     pid_t pid;
     int fd;
 } stock[STOCK];
-static size_t stocked;
+static MP__FORK_DATA size_t stocked;
 
 /* So often a spare may be found dead. */
 #define SPARES (STOCK + 2)
@@ -64,42 +78,85 @@ drop_stock(void)
     }
 }
 
+/* Under the mutex. */
+static void
+close_one(int *fd)
+{
+    if (*fd >= 0) {
+        close(*fd);
+    }
+    *fd = -1;
+}
+
 void
 mp__forkserver_forked(void)
 {
     drop_stock();
-    if (sock >= 0) {
-        close(sock);
-    }
-    if (server_pidfd >= 0) {
-        close(server_pidfd);
-    }
-    sock = server_pidfd = -1;
+    close_one(&sock);
+    close_one(&server_pidfd);
+    close_one(&lifeline);
     server = -1;
+    atomic_store(&talked, false);
+    pthread_mutex_init(&talk, NULL); /* a thread may have held it that is not in the child */
 }
 
-/* Under the mutex. */
+/* Under talk. */
 static void
 stop(void)
 {
+    int code;
+    mp__forkserver_lock();
     drop_stock();
-    if (sock >= 0) {
-        close(sock); /* it sees the end of the file and exits */
-        mp__plat_reap(server, server_pidfd);
+    close_one(&sock); /* it sees the end of the file and exits */
+    mp__forkserver_unlock();
+    if (server >= 0 && mp__spawn_await_end(server, server_pidfd, mp__plat_now() + END_PATIENCE,
+                                           &code) == MP_ETIMEOUT) {
+        mp__forkserver_lock();
+        close_one(&lifeline); /* that ends it at once */
+        mp__forkserver_unlock();
+        mp__spawn_await_end(server, server_pidfd, mp__plat_now() + END_PATIENCE, &code);
     }
-    if (server_pidfd >= 0) {
-        close(server_pidfd);
-    }
-    sock = server_pidfd = -1;
+    mp__forkserver_lock();
+    close_one(&lifeline);
+    close_one(&server_pidfd);
     server = -1;
+    mp__forkserver_unlock();
+}
+
+static void
+begin_talk(void)
+{
+    atomic_store(&talked, true); /* first: who ends this process meanwhile waits for us */
+    pthread_mutex_lock(&talk);
+}
+
+/* Take talk; from one who waits for a server that does not come by ending that. */
+static void
+interrupt_talk(void)
+{
+    const struct timespec nap = {.tv_nsec = MP__MS};
+    mp__deadline until = mp__plat_now() + END_PATIENCE;
+    while (pthread_mutex_trylock(&talk) != 0) {
+        if (mp__deadline_passed(until)) {
+            mp__forkserver_lock();
+            close_one(&lifeline);
+            mp__forkserver_unlock();
+            pthread_mutex_lock(&talk);
+            return;
+        }
+        nanosleep(&nap, NULL);
+    }
 }
 
 void
 mp__forkserver_stop(void)
 {
-    mp__forkserver_lock();
+    if (!atomic_load(&talked)) {
+        return; /* the end of most children: it needs no page of libc for the locks */
+    }
+    interrupt_talk();
     stop();
-    mp__forkserver_unlock();
+    pthread_mutex_unlock(&talk);
 }
 
 /* ---- taking a spare ---------------------------------------------------------------------------*/
@@ -118,8 +175,7 @@ ask_for_spare(void)
     return mp__plat_send_fds(sock, &hello, sizeof hello, NULL, 0);
 }
 
-/* Under the mutex: receive one offer, which has come or will.  0; -errno, is_gone() or the server's
-   own: it has no spare. */
+/* Receive one offer, which has come.  0; -errno, is_gone() or the server's own: it has no spare. */
 static int
 receive_offer(void)
 {
@@ -140,44 +196,95 @@ receive_offer(void)
 }
 
 /*
- * Under the mutex: a spare of the running server, which is asked for one when it has offered none.
- * All that were offered are received: sockets that stay under way in a socket are work to the
- * system whenever any socket is closed.  As receive_offer(), and MP_ETIMEOUT: the server hangs.
+ * All that were offered are received, before one is wanted: sockets that stay under way in a socket
+ * are work to the system whenever any socket is closed.
+ */
+static int
+receive_offers(void)
+{
+    int status = 0;
+    mp__forkserver_lock();
+    while (status == 0 && stocked < STOCK && mp__plat_poll_in(sock, MP__TRY) == 1) {
+        status = receive_offer();
+    }
+    mp__forkserver_unlock();
+    return status;
+}
+
+/*
+ * Under talk: a spare of the running server, which is asked for one when it has offered none.  As
+ * receive_offer(), and MP_ETIMEOUT: the server hangs.
  */
 static int
 take_offer(struct spare *ret)
 {
-    int status = 0;
-    while (status == 0 && stocked < STOCK && mp__plat_poll_in(sock, MP__TRY) == 1) {
-        status = receive_offer();
-    }
+    int status = receive_offers();
     if (stocked == 0 && status == 0) {
         status = ask_for_spare();
         if (status == 0) {
-            status = mp__plat_poll_in(sock, mp__plat_now() + MP__LAUNCH_PATIENCE);
-            status = status == 1 ? receive_offer() : status == 0 ? MP_ETIMEOUT : status;
+            status = mp__spawn_await_word(sock, server, server_pidfd);
+        }
+        if (status == 0) {
+            status = receive_offers();
         }
     }
     if (stocked > 0) {
+        mp__forkserver_lock();
         *ret = stock[0];
         memmove(stock, stock + 1, --stocked * sizeof *stock);
+        mp__forkserver_unlock();
         return 0;
     }
     return status;
 }
 
-/* Under the mutex, without a server: make one.  0 or an error with text. */
+/* Its lifeline; the reading end.  -1 with an error. */
+static int
+open_lifeline(void)
+{
+    int fds[2];
+    mp__forkserver_lock();
+    int status = mp__plat_pipe(fds);
+    if (status == 0) {
+        status = mp__plat_lift_pair(fds);
+    }
+    if (status == 0) {
+        lifeline = fds[1];
+    }
+    mp__forkserver_unlock();
+    if (status < 0) {
+        mp__error_os(-status, "mp_process_start: no pipe to end the forkserver by");
+        return -1;
+    }
+    return fds[0];
+}
+
+/* Under talk, without a server: make one.  0 or an error with text. */
 static int
 run_server(void)
 {
-    int status = 0;
-    struct mp__launch l = {.block = mp__preload_describe(&status), .lifeline = -1};
+    int status = 0, fd = -1, pidfd = -1;
+    pid_t pid = -1;
+    struct mp__launch l = {.block = mp__preload_describe(&status), .lifeline = -1, .tracker = -1};
+    if (status == 0 && (l.fds[0] = open_lifeline()) < 0) {
+        status = mp_last_error();
+    }
     if (status == 0) {
-        status = mp__spawn_image(MP__HELLO_SERVER, &l, &server, &sock);
-        server_pidfd = status == 0 ? mp__plat_pidfd(server) : -1;
-        taken = 0;
+        l.fd_count = 1;
+        status = mp__spawn_image(MP__HELLO_SERVER, &l, &pid, &pidfd, &fd);
+        close(l.fds[0]);
     }
     mp_free(l.block);
+    mp__forkserver_lock();
+    if (status == 0) {
+        server = pid;
+        server_pidfd = pidfd;
+        sock = fd;
+        taken = 0;
+    } else {
+        close_one(&lifeline);
+    }
+    mp__forkserver_unlock();
     return status;
 }
 
@@ -191,14 +298,14 @@ mp_forkserver_ensure_running(void)
     if (status < 0) {
         return status;
     }
-    mp__forkserver_lock();
+    begin_talk();
     if (sock >= 0 && mp__plat_child_ended(server, server_pidfd, &code) != 0) {
         stop(); /* it died since */
     }
     if (sock < 0) {
         status = run_server();
     }
-    mp__forkserver_unlock();
+    pthread_mutex_unlock(&talk);
     return status;
 }
 
@@ -207,13 +314,13 @@ static int
 take_spare(mp_process *p, int *ret_fd)
 {
     int status = 0;
-    mp__forkserver_lock();
+    begin_talk();
     for (int fresh = 0; fresh < 2; fresh++) {
         if (sock < 0) {
             status = run_server();
         }
         if (status < 0) {
-            mp__forkserver_unlock();
+            pthread_mutex_unlock(&talk);
             return status;
         }
         struct spare s = {-1, -1};
@@ -228,7 +335,7 @@ take_spare(mp_process *p, int *ret_fd)
         }
         stop(); /* it died since */
     }
-    mp__forkserver_unlock();
+    pthread_mutex_unlock(&talk);
     if (is_gone(status)) {
         return mp__error(MP_ERUNTIME, "mp_process_start: the forkserver dies at once");
     }
@@ -242,7 +349,7 @@ take_spare(mp_process *p, int *ret_fd)
 
 /* Make the spare p.  0, -EPIPE: it died first; or an error with text. */
 static int
-employ(const struct mp__launch *l, int fd, bool *ret_hung)
+employ(const struct mp__launch *l, pid_t pid, int fd, bool *ret_hung)
 {
     struct mp__answer answer;
     struct mp__hello hello = {.magic = MP__HELLO_MAGIC, .kind = MP__HELLO_CHILD};
@@ -253,7 +360,10 @@ employ(const struct mp__launch *l, int fd, bool *ret_hung)
                    ? -EPIPE
                    : mp__error_os(-status, "mp_process_start: sending %d descriptors", l->fd_count);
     }
-    status = mp__launch_await(fd, mp__plat_now() + MP__LAUNCH_PATIENCE, &answer);
+    status = mp__spawn_await_word(fd, pid, -1);
+    if (status == 0) {
+        status = mp__launch_await(fd, MP__NEVER, &answer);
+    }
     *ret_hung = status == MP_ETIMEOUT;
     return *ret_hung ? mp__error(MP_ERUNTIME, "mp_process_start: the child hung before it had "
                                               "joined")
@@ -277,7 +387,7 @@ launch(mp_process *p)
     for (int i = 0; i < SPARES && (i == 0 || status == -EPIPE); i++) {
         status = take_spare(p, &fd);
         if (status == 0) {
-            status = employ(&l, fd, &hung);
+            status = employ(&l, p->pid, fd, &hung);
             if (status < 0) {
                 close(fd);
             }
@@ -299,10 +409,27 @@ launch(mp_process *p)
 
 /* ---- a child that runs ------------------------------------------------------------------------*/
 
+/* A server that somebody stopped tells no end: now and again it is told to go on. */
+static void
+nudge(const mp_process *p)
+{
+    static _Atomic int64_t latest;
+    int64_t now = mp__plat_now();
+    if (now - atomic_load_explicit(&latest, memory_order_relaxed) > NUDGE_NS) {
+        atomic_store_explicit(&latest, now, memory_order_relaxed);
+        mp__forkserver_lock();
+        if (server == p->server) {
+            mp__plat_signal(server, server_pidfd, SIGCONT);
+        }
+        mp__forkserver_unlock();
+    }
+}
+
 static int
 poll_status(mp_process *p)
 {
     if (mp__plat_poll_in(p->sentinel, MP__TRY) != 1) {
+        nudge(p);
         return 0;
     }
     int32_t code;

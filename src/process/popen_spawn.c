@@ -3,13 +3,14 @@
  * and nothing else of its parent's.
  */
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -17,6 +18,7 @@
 #include "heap/family.h"
 #include "platform/platform.h"
 #include "process/launch.h"
+#include "process/tracker.h"
 
 /* An image may find the heap's address taken by its own mappings; the next one has others. */
 #define TRIES 16
@@ -179,10 +181,12 @@ send_hello(int sock, enum mp__hello_kind kind, const struct mp__launch *l)
     memset(&hello, 0, sizeof hello);
     hello.magic = MP__HELLO_MAGIC;
     hello.kind = (uint16_t)kind;
-    hello.heap_base = mp__family->base;
-    hello.heap_size = mp__family->size;
+    if (kind != MP__HELLO_TRACKER) { /* which is not of the family */
+        hello.heap_base = mp__family->base;
+        hello.heap_size = mp__family->size;
+        fds[n++] = mp__family_fd;
+    }
     hello.block = l ? (uint64_t)(uintptr_t)l->block : 0;
-    fds[n++] = mp__family_fd;
     for (int i = 0; l && i < l->fd_count; i++) {
         fds[n++] = l->fds[i];
     }
@@ -191,75 +195,212 @@ send_hello(int sock, enum mp__hello_kind kind, const struct mp__launch *l)
     return status == -EPIPE || status == -ECONNRESET ? 0 : status;
 }
 
-/* What it means that the image gave no answer; end is its wait status. */
+/* ---- waiting for a process that we made ------------------------------------------------------ */
+
+/* So often one that we wait for is told to go on, if it was stopped. */
+#define NUDGE_NS (200 * MP__MS)
+
+static mp__deadline
+sooner(mp__deadline until)
+{
+    mp__deadline nudge = mp__plat_now() + NUDGE_NS;
+    return nudge < until ? nudge : until;
+}
+
+int
+mp__spawn_await_word(int fd, pid_t pid, int pidfd)
+{
+    mp__deadline until = mp__plat_now() + MP__LAUNCH_PATIENCE;
+    int status;
+    while ((status = mp__plat_poll_in(fd, sooner(until))) == 0 && !mp__deadline_passed(until)) {
+        mp__plat_signal(pid, pidfd, SIGCONT);
+    }
+    if (status < 0) {
+        return mp__error_os(-status, "mp_process_start: waiting for an answer");
+    }
+    return status == 0 ? MP_ETIMEOUT : 0;
+}
+
+int
+mp__spawn_await_end(pid_t pid, int pidfd, mp__deadline until, int *ret_code)
+{
+    const struct timespec nap = {.tv_nsec = MP__MS};
+    mp__deadline nudge = sooner(until);
+    int status;
+    while ((status = mp__plat_child_ended(pid, pidfd, ret_code)) == 0) {
+        if (mp__deadline_passed(nudge)) {
+            if (mp__deadline_passed(until)) {
+                return MP_ETIMEOUT;
+            }
+            mp__plat_signal(pid, pidfd, SIGCONT);
+            nudge = sooner(until);
+        }
+        if (pidfd < 0 || mp__plat_poll_in(pidfd, nudge) < 0) {
+            nanosleep(&nap, NULL);
+        }
+    }
+    if (status < 0) {
+        return status;
+    }
+    mp__plat_reap(pid, pidfd);
+    return 0;
+}
+
+/* End a child that is not ours to use; its exit code, LOST if somebody else took it.  One that has
+   ended keeps its own. */
+#define LOST INT_MIN
+
+static int
+put_down(pid_t pid, int pidfd)
+{
+    int code;
+    if (mp__plat_child_ended(pid, pidfd, &code) == 0) {
+        mp__plat_signal(pid, pidfd, SIGKILL);
+    }
+    int status = mp__spawn_await_end(pid, pidfd, MP__NEVER, &code);
+    if (pidfd >= 0) {
+        close(pidfd);
+    }
+    return status < 0 ? LOST : code;
+}
+
+/* What it means that the image gave no answer; end is its exit code. */
 static int
 no_answer(int status, int end)
 {
     if (status == MP_ETIMEOUT) {
         return mp__error(MP_ERUNTIME,
-                         "mp_process_start: the child did not come to mp_freeze_support() within "
-                         "%d s; it must be the first statement of main()",
+                         "mp_process_start: the child did not come to mp_freeze_support() and its "
+                         "options within %d s; is that the first statement of main(), and is no "
+                         "file among the options a pipe that nobody opens?",
                          (int)(MP__LAUNCH_PATIENCE / MP__S));
     }
-    if (WIFSIGNALED(end)) {
+    if (end == LOST) {
+        return mp__error(MP_ERUNTIME, "mp_process_start: the child ended before it joined; how, "
+                                      "another waitpid() of this program knows, or nobody, for "
+                                      "SIGCHLD is ignored");
+    }
+    if (end < 0) {
         return mp__error(MP_ERUNTIME, "mp_process_start: signal %d killed the child as it started",
-                         WTERMSIG(end));
+                         -end);
     }
     return mp__error(MP_ERUNTIME,
                      "mp_process_start: the child ended with exit code %d before it joined. Is "
                      "mp_freeze_support(argc, argv) the first statement of main(), and is the "
                      "program that runs there this one (mp_set_executable)?",
-                     WEXITSTATUS(end));
+                     end);
 }
 
-/* End a child that is not ours to use; its wait status.  One that has ended keeps its own. */
-static int
-put_down(pid_t pid)
+/* ---- running the image ----------------------------------------------------------------------- */
+
+/*
+ * The sockets of starts that are under way, from their making until the child has the one and its
+ * answer has come on the other: a child that another thread forks meanwhile closes its copies.  It
+ * would keep us from seeing that ours ended without an answer, and a forkserver from seeing our end.
+ */
+struct talk {
+    struct talk *next, **back; /* under the mutex */
+    int fds[2];                /* ours, the child's; -1: closed */
+};
+static MP__FORK_DATA struct talk *talks;
+
+void
+mp__spawn_forked(void)
 {
-    int end = 0, code;
-    if (mp__plat_child_ended(pid, -1, &code) == 0) {
-        kill(pid, SIGKILL);
+    for (struct talk *t = talks; t; t = t->next) {
+        for (int i = 0; i < 2; i++) {
+            if (t->fds[i] >= 0) {
+                close(t->fds[i]);
+            }
+        }
     }
-    while (waitpid(pid, &end, 0) < 0 && errno == EINTR) {
+    talks = NULL;
+}
+
+/* 0 or an error with text. */
+static int
+begin_talk(struct talk *t)
+{
+    mp__spawn_lock();
+    int status = mp__plat_socketpair(t->fds);
+    if (status == 0 && (t->fds[0] = mp__plat_lift(t->fds[0])) < 0) {
+        status = t->fds[0];
+        close(t->fds[1]);
     }
-    return end;
+    if (status == 0) {
+        t->back = &talks;
+        t->next = talks;
+        if (t->next) {
+            t->next->back = &t->next;
+        }
+        talks = t;
+    }
+    mp__spawn_unlock();
+    return status < 0 ? mp__error_os(-status, "mp_process_start: no socket to talk to the child")
+                      : 0;
+}
+
+static void
+close_end(struct talk *t, int i)
+{
+    mp__spawn_lock();
+    close(t->fds[i]);
+    t->fds[i] = -1;
+    mp__spawn_unlock();
+}
+
+/* The child's end is closed; ours, or -1 if it is to be closed. */
+static int
+end_talk(struct talk *t, bool keep)
+{
+    mp__spawn_lock();
+    *t->back = t->next;
+    if (t->next) {
+        t->next->back = t->back;
+    }
+    if (!keep) {
+        close(t->fds[0]);
+    }
+    mp__spawn_unlock();
+    return keep ? t->fds[0] : -1;
 }
 
 /* One try.  -EEXIST: the heap's place was taken in that image. */
 static int
-try_image(enum mp__hello_kind kind, const struct mp__launch *l, pid_t *ret_pid, int *ret_socket)
+try_image(enum mp__hello_kind kind, const struct mp__launch *l, pid_t *ret_pid, int *ret_pidfd,
+          int *ret_socket)
 {
-    int pair[2];
-    int status = mp__plat_socketpair(pair);
-    if (status < 0) {
-        return mp__error_os(-status, "mp_process_start: no socket to talk to the child");
-    }
+    struct talk t;
     pid_t pid = -1;
-    pair[0] = mp__plat_lift(pair[0]);
-    if (pair[0] < 0) {
-        close(pair[1]);
-        return mp__error_os(-pair[0], "mp_process_start: no descriptor to talk to the child");
-    }
-    status = run_image(pair[1], &pid);
-    close(pair[1]);
+    int status = begin_talk(&t);
     if (status < 0) {
-        close(pair[0]);
         return status;
     }
+    status = run_image(t.fds[1], &pid);
+    close_end(&t, 1);
+    if (status < 0) {
+        end_talk(&t, false);
+        return status;
+    }
+    /* Without a free descriptor it runs all the same: waiting then looks now and again. */
+    int pidfd = mp__plat_pidfd(pid);
     struct mp__answer answer;
-    status = send_hello(pair[0], kind, l);
+    status = send_hello(t.fds[0], kind, l);
     if (status < 0) {
         mp__error_os(-status, "mp_process_start: sending %d descriptors", l ? l->fd_count + 1 : 1);
     } else {
-        status = mp__launch_await(pair[0], mp__plat_now() + MP__LAUNCH_PATIENCE, &answer);
+        status = mp__spawn_await_word(t.fds[0], pid, pidfd);
+        if (status == 0) {
+            status = mp__launch_await(t.fds[0], MP__NEVER, &answer);
+        }
     }
+    *ret_socket = end_talk(&t, status == 0);
     if (status < 0) {
-        close(pair[0]);
-        int end = put_down(pid);
+        int end = put_down(pid, pidfd);
         return status == -EPIPE || status == MP_ETIMEOUT ? no_answer(status, end) : status;
     }
     *ret_pid = pid;
-    *ret_socket = pair[0];
+    *ret_pidfd = pidfd;
     return 0;
 }
 
@@ -280,11 +421,26 @@ mp__spawn_possible(void)
 
 int
 mp__spawn_image(enum mp__hello_kind kind, const struct mp__launch *l, pid_t *ret_pid,
-                int *ret_socket)
+                int *ret_pidfd, int *ret_socket)
 {
     int status = -EEXIST;
     for (int i = 0; i < TRIES && status == -EEXIST; i++) {
-        status = try_image(kind, l, ret_pid, ret_socket);
+        status = try_image(kind, l, ret_pid, ret_pidfd, ret_socket);
+    }
+    return status;
+}
+
+int
+mp__spawn_tracker(int fd, pid_t *ret_pid)
+{
+    struct mp__launch l = {.fds = {fd}, .fd_count = 1, .lifeline = -1, .tracker = -1};
+    int sock, pidfd = -1;
+    int status = try_image(MP__HELLO_TRACKER, &l, ret_pid, &pidfd, &sock);
+    if (status == 0) {
+        close(sock);
+        if (pidfd >= 0) {
+            close(pidfd);
+        }
     }
     return status;
 }
@@ -300,16 +456,16 @@ launch(mp_process *p)
     if (status < 0) {
         return status;
     }
-    int sock = -1;
-    status = mp__spawn_image(MP__HELLO_CHILD, &l, &p->pid, &sock);
+    int sock = -1, pidfd = -1;
+    status = mp__spawn_image(MP__HELLO_CHILD, &l, &p->pid, &pidfd, &sock);
     mp__launch_done(&l);
     if (status < 0) {
         return status;
     }
-    p->sentinel = mp__plat_pidfd(p->pid);
-    p->sentinel_is_pidfd = p->sentinel >= 0;
+    p->sentinel = pidfd;
+    p->sentinel_is_pidfd = pidfd >= 0;
+    p->started = pidfd >= 0 ? 0 : mp__plat_start_time(p->pid);
     if (mp__children_have_pidfds()) {
-        /* Without a free descriptor it runs all the same: waiting then looks now and again. */
         close(sock);
     } else {
         p->sentinel = sock; /* the child keeps its end open until it ends */

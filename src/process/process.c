@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/fork.h"
 #include "base/handle.h"
 #include "base/name.h"
 #include "heap/heap.h"
@@ -19,24 +20,87 @@
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
-/* The index path of the next child of this process: "3" in the main process, "1:3" in its first
-   child.  Python counts at construction, and from 1 again in every child. */
-static char *
-next_identity(void)
+/* {pid:32 | count:32}: a child finds another's pid in it. */
+static MP__FORK_DATA _Atomic uint64_t counter;
+
+/* The number of the next child of this process.  Python counts at construction, and from 1 again in
+   every child. */
+static unsigned
+next_number(pid_t owner)
 {
-    static _Atomic uint64_t counter; /* {pid:32 | count:32}: a child finds another's pid in it */
-    uint64_t pid = (uint64_t)getpid() << 32, seen = atomic_load(&counter), next;
+    uint64_t pid = (uint64_t)owner << 32, seen = atomic_load(&counter), next;
     do {
         next = (seen >> 32 << 32 == pid ? seen : pid) + 1;
     } while (!atomic_compare_exchange_weak(&counter, &seen, next));
+    return (unsigned)(next & UINT32_MAX);
+}
+
+/*
+ * The object of programs that have one at a time: parent and child write to it right after the fork,
+ * and here that is no page more to copy.
+ */
+#define NEAR_ROOM 32
+static MP__FORK_DATA struct {
+    mp_process object;
+    char identity[NEAR_ROOM];
+} near;
+static MP__FORK_DATA atomic_bool near_taken;
+
+/*
+ * An object that is all 0 but for its owner and its identity: "3" in the main process, "1:3"
+ * in its first child.  NULL: no memory.
+ */
+static mp_process *
+blank(void)
+{
     const char *mine = mp__process_self()->identity;
-    unsigned n = (unsigned)(next & UINT32_MAX);
-    size_t size = strlen(mine) + 16;
-    char *s = malloc(size);
-    if (s) {
-        snprintf(s, size, "%s%s%u", mine, *mine ? ":" : "", n);
+    size_t room = strlen(mine) + 16;
+    mp_process *p;
+    if (room <= NEAR_ROOM && !atomic_exchange(&near_taken, true)) {
+        p = &near.object;
+        p->identity = near.identity;
+    } else {
+        p = malloc(sizeof *p + room);
+        if (!p) {
+            return NULL;
+        }
+        p->identity = (char *)(p + 1);
     }
-    return s;
+    char *identity = p->identity;
+    memset(p, 0, sizeof *p);
+    p->identity = identity;
+    p->owner = getpid();
+    snprintf(identity, room, "%s%s%u", mine, *mine ? ":" : "", next_number(p->owner));
+    return p;
+}
+
+static void
+drop(mp_process *p)
+{
+    if (p == &near.object) {
+        atomic_store(&near_taken, false);
+    } else {
+        free(p);
+    }
+}
+
+void
+mp__process_destroy(mp_process *p)
+{
+    int saved = errno;
+    if (p->sentinel >= 0) {
+        close(p->sentinel);
+    }
+    mp_args_free(p->args);
+    mp_args_free(p->userdata);
+    mp__authkey_unref(p->authkey);
+    free(p->attributes);
+    mp__crash_free(p->crash);
+    if (p->name_is_ours) {
+        free(p->name);
+    }
+    drop(p);
+    errno = saved;
 }
 
 static char *
@@ -78,7 +142,7 @@ mp_process_new(mp_target target, mp_args *args, const mp_process_options *option
     struct mp__attributes *attributes = NULL;
     if (check_options(o) == 0 && mp__process_init() == 0 &&
         mp__attributes_make(o, &attributes) == 0) {
-        p = calloc(1, sizeof *p);
+        p = blank();
         if (!p) {
             free(attributes);
             mp__error(MP_ENOMEM, "mp_process_new: no memory");
@@ -89,17 +153,13 @@ mp_process_new(mp_target target, mp_args *args, const mp_process_options *option
         return NULL;
     }
     p->attributes = attributes;
-    p->owner = getpid();
     p->target = target;
     p->args = args;
     p->context = o->context;
     p->sentinel = p->start_pipe = p->lifeline = -1;
     p->daemon =
         o->daemon == MP_DAEMON_INHERIT ? mp__process_self()->daemon : o->daemon == MP_DAEMON_YES;
-    p->identity = next_identity();
-    if (p->identity) {
-        p->name = o->name && *o->name ? strdup(o->name) : default_name(o->context, p->identity);
-    }
+    p->name = o->name && *o->name ? strdup(o->name) : default_name(o->context, p->identity);
     p->name_is_ours = p->name != NULL;
     if (mp__authkey_inherit(p) < 0) {
         mp__process_destroy(p);
@@ -404,14 +464,15 @@ mp_process_set_name(mp_process *p, const char *name)
     if (!copy) {
         return mp__error(MP_ENOMEM, "mp_process_set_name: no memory");
     }
-    if (p->name_is_ours) {
-        free(p->name);
+    if (p == mp__process_self()) {
+        mp__name_set(name);
     }
+    mp__children_lock(); /* a start in another thread may be copying the old one */
+    char *old = p->name_is_ours ? p->name : NULL;
     p->name = copy;
     p->name_is_ours = true;
-    if (p == mp__process_self()) {
-        mp__name_set(copy);
-    }
+    mp__children_unlock();
+    free(old);
     return 0;
 }
 

@@ -13,6 +13,7 @@
  * factories.c    what contexts make
  * properties.c   what is told of a process, and to it; authkey.c: its key
  * attributes.c   what a child is given before its target runs
+ * resource_tracker.c  the resource tracker, see tracker.h
  * crash.c        what it leaves when it dies of a fault; crash_report.c: in words
  */
 #ifndef MP_PROCESS_PROCESS_H
@@ -39,7 +40,8 @@ struct mp_process {
     pid_t pid;
     char *name;
     bool name_is_ours; /* to free */
-    char *identity;    /* "1", "1:2": child indices from the main process; "" for it */
+    char *
+        identity; /* "1", "1:2": child indices from the main process; "" for it; lies with the object */
     bool daemon;
     bool foreign;                 /* an object that only tells about another process (the parent) */
     bool lost;                    /* ended, but somebody else took the status */
@@ -62,8 +64,9 @@ struct mp_process {
     const struct mp__popen *popen;     /* from the start on */
     int sentinel;                      /* readable when it has ended; -1 before the start */
     bool sentinel_is_pidfd;
-    int start_pipe; /* in a child whose sentinel is a pipe or socket: the end it keeps; else -1 */
-    pid_t server;   /* popen_forkserver: who forked it, and reaps it */
+    uint32_t started; /* of a child of ours without a pidfd: as of mp__plat_start_time() */
+    int start_pipe;   /* in a child whose sentinel is a pipe or socket: the end it keeps; else -1 */
+    pid_t server;     /* popen_forkserver: who forked it, and reaps it */
     int lifeline; /* of a daemon, children.c: in its parent the writing end, in itself the other */
     mp_process *next, *back;
     mp_process *line_next, *line_back;
@@ -95,6 +98,9 @@ int mp__context_check_threads(const char *child);
 /* context.c: whether mp_set_fork_strict() was called, and with what: -1, 0, 1. */
 int mp__fork_strict(void);
 void mp__fork_strict_adopt(int strict);
+
+/* context.c: the reducer of a start method; false: there is none. */
+bool mp__context_reducer(const struct mp__popen *method, mp_reducer *ret);
 
 /* The context a process starts with when it has none of its own; fixes the global choice. */
 const mp_context *mp__context_in_use(void);
@@ -169,8 +175,10 @@ struct mp__birth {
     const struct mp__popen *method;
     const char *parent_name; /* lives as long as the child */
     pid_t parent_pid;
+    uint32_t parent_start; /* 0: not known, or not needed */
     bool parent_is_os_parent;
-    bool has_stdin; /* descriptor 0 is what it is to be */
+    bool has_stdin;  /* descriptor 0 is what it is to be */
+    bool null_stdin; /* ... for it was /dev/null in the parent, whose stream is copied */
 };
 
 /* Be the child p describes: never returns. */
@@ -209,6 +217,7 @@ char **mp__program_argv(void);
 
 void mp__spawn_lock(void); /* held across fork */
 void mp__spawn_unlock(void);
+void mp__spawn_forked(void); /* in a child of fork: forget the starts that were under way */
 
 /* ---- popen_forkserver.c ---------------------------------------------------------------------- */
 

@@ -238,7 +238,7 @@ mp_queue_get_many_bytes(mp_queue *q, void *buf, size_t cap, size_t *ret_lens, si
     if (status == MP_EEMPTY || status == MP_ESHUTDOWN) {
         mp__queue_said(q, status, call);
     }
-    mp__watch_changed(q);
+    mp__watch_got(q, *ret_count < most);
     return status;
 }
 
@@ -331,7 +331,7 @@ mp_queue_get_many(mp_queue *q, size_t room, mp_obj *ret_items, size_t *ret_count
     }
     free(b.data);
     *ret_count = done;
-    mp__watch_changed(q);
+    mp__watch_got(q, done < room);
     if (done) {
         return 0;
     }

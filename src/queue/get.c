@@ -17,11 +17,6 @@
 #define AHEAD_FROM 128
 #define AHEAD_TO   256
 
-/* Turns in which a message comes soon, and pauses for letting some gather: 0.1 to 2 us. */
-#define SOON         8
-#define GATHER_FIRST 16
-#define GATHER_MOST  128
-
 /*
  * The next of big messages takes its producer the time of a copy: it is waited for awake about so
  * long, a look for so many bytes, since to sleep and be woken takes as long.
@@ -38,6 +33,8 @@ struct want {
     struct mp__slot *slot; /* PEEKED by us */
     void *to;              /* where its bytes go */
     bool shrink;           /* the ring is big and empty */
+    bool plain;            /* get_plainly() may do */
+    bool bytes;            /* without a place: no object, MP_ETYPE */
 };
 
 /* ---- recovery -------------------------------------------------------------------------------- */
@@ -103,8 +100,7 @@ mp__ring_shrink(struct mp__ring *r)
                  mp__segment_bytes(mp__segment_in(&r->tail_seg)) >= MP__SEGMENT_LEAVE &&
                  mp__ring_link_small(r) == 0;
     mp__ring_unlock_put(r);
-    if (moved) {
-        mp__ring_lock_get(r);
+    if (moved && !mp__ring_get_is_stuck(r, MP__TRY)) {
         struct mp__cursor c = mp__ring_oldest(r);
         /* Over SKIP and LINK only: the same message is the next one. */
         mp__ring_head_to(r, mp__place_after(atomic_load(&r->head), 0, c.unit), 0);
@@ -141,7 +137,8 @@ placed(struct want *w, uint64_t header)
                          mp__record_len(header), &status);
         return w->to ? 0 : status;
     }
-    return 0;
+    bool is_bytes = (mp__record_type(header) & ~MP__RECORD_REF) == MP__RING_BYTES;
+    return w->bytes && !is_bytes ? MP_ETYPE : 0;
 }
 
 /* A message that lies in a block, or goes into one to be peeked at. */
@@ -190,6 +187,14 @@ take_returned(struct mp__ring *r, struct want *w)
     return 0;
 }
 
+static inline void
+read_ahead(uint64_t unit)
+{
+    for (uint64_t ahead = AHEAD_FROM; ahead < AHEAD_TO; ahead += 64) {
+        mp__record_to_read(unit, ahead);
+    }
+}
+
 /* Messages that lie in the ring, up to w->most and no more than one lock's worth. */
 static inline int
 take_small(struct mp__ring *r, struct want *w, struct mp__cursor *c)
@@ -203,9 +208,7 @@ take_small(struct mp__ring *r, struct want *w, struct mp__cursor *c)
         if (__builtin_expect(!to, 0)) {
             break;
         }
-        if (len) {
-            memcpy(to, mp__record_data(c->unit), len);
-        }
+        mp__record_copy(to, mp__record_data(c->unit), len);
         bytes += len;
         end = c->unit + mp__record_units(c->header);
         if (++done >= w->most || done >= MP__BATCH_MESSAGES || bytes >= MP__BATCH_BYTES) {
@@ -223,9 +226,7 @@ take_small(struct mp__ring *r, struct want *w, struct mp__cursor *c)
     uint64_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
     mp__ring_head_to(r, mp__place_after(head, done, end), bytes); /* queue.get.consume */
     w->done = done;
-    for (uint64_t ahead = AHEAD_FROM; ahead < AHEAD_TO; ahead += 64) {
-        mp__record_to_read(end, ahead);
-    }
+    read_ahead(end);
     return 0;
 }
 
@@ -253,15 +254,6 @@ take(struct mp__ring *r, struct want *w, struct mp__cursor *c)
 
 /* ---- waiting --------------------------------------------------------------------------------- */
 
-/* Whether a getter should look again, instead of sleeping. */
-static inline bool
-something(struct mp__ring *r, uint64_t unit)
-{
-    return atomic_load_explicit(mp__record(unit), memory_order_seq_cst) != 0 ||
-           atomic_load_explicit(&r->returned, memory_order_seq_cst) != 0 ||
-           atomic_load_explicit(&r->shut, memory_order_seq_cst) != MP__RING_OPEN;
-}
-
 /* At a look around between messages. */
 static void
 trim_unused(struct mp__ring *r, uint64_t head)
@@ -273,92 +265,21 @@ trim_unused(struct mp__ring *r, uint64_t head)
     }
 }
 
-/* When the queue is empty. */
-static void
-trim_after_run(struct mp__ring *r, uint32_t least)
-{
-    if (atomic_exchange_explicit(&r->run, 0, memory_order_relaxed) >= least &&
-        atomic_load_explicit(&r->kept, memory_order_relaxed) != 0) {
-        mp__slot_trim(r);
-    }
-}
-
-/*
- * Whether a message comes while we look, a few us.  A consumer that keeps up with its producer takes
- * the cache line that is being written from it for each single message.  So, while messages come
- * fast, it lets a few of them gather before it looks.
- */
-static inline bool
-comes_soon(struct mp__ring *r, uint64_t unit)
-{
-    uint32_t head =
-        (uint32_t)mp__place_sequence(atomic_load_explicit(&r->head, memory_order_relaxed));
-    if (r->gather && head - r->gather_from < r->gather / 8) {
-        r->gather = 0; /* few came: they are waited for one by one */
-    }
-    r->gather_from = head;
-    for (uint32_t i = 0; i < r->gather; i++) {
-        mp__plat_pause();
-    }
-    for (uint32_t i = 0; i < MP__SPINS + r->patience; i++) {
-        if (atomic_load_explicit(mp__record(unit), memory_order_relaxed) != 0) {
-            if (i >= SOON) {
-                r->gather = 0;
-            } else if (r->gather < GATHER_MOST) {
-                r->gather = r->gather ? r->gather * 2 : GATHER_FIRST;
-            }
-            return true;
-        }
-        mp__plat_pause();
-    }
-    r->gather = 0;
-    r->patience = 0;
-    return false;
-}
-
-/*
- * The queue is empty: test the header a while, then sleep.  Lets get_lock go: the record at head
- * may be freed from then on, so it is tested before.  True when the deadline has passed.
- */
-static bool
-wait_for_message(struct mp__ring *r, const struct mp__cursor *c, mp__deadline until)
-{
-    bool big = mp__segment_bytes(c->segment) >= MP__SEGMENT_LEAVE;
-    if (comes_soon(r, c->unit)) {
-        mp__ring_unlock_get(r);
-        return false;
-    }
-    uint32_t seen = atomic_load_explicit(&r->get_event, memory_order_acquire);
-    mp__park_register(&r->get_waiters);
-    bool came = something(r, c->unit);
-    mp__ring_unlock_get(r);
-    bool late = false;
-    if (!came) {
-        if (big) {
-            mp__ring_shrink(r);
-        }
-        late = mp__park(&r->get_event, seen, until);
-    }
-    mp__park_leave(&r->get_waiters, &r->get_event, seen);
-    if (!came) {
-        mp__slot_look(r);
-        if (mp__messages_between(atomic_load_explicit(&r->head, memory_order_relaxed),
-                                 atomic_load_explicit(&r->tail, memory_order_relaxed)) == 0) {
-            trim_after_run(r, 0); /* it slept for nothing */
-        }
-    }
-    return late;
-}
-
 /* Nothing is there for who does not wait.  True: now there is. */
 static bool
 look_once(struct mp__ring *r)
 {
     if (atomic_load_explicit(&r->shelves, memory_order_relaxed)) {
-        trim_after_run(r, LONG_RUN);
+        mp__ring_trim_after_run(r, LONG_RUN);
         return mp__slot_reap(r);
     }
     return false;
+}
+
+static inline bool
+is_time_to_look(uint64_t head)
+{
+    return (mp__place_sequence(head) & LOOK_GET) == 0;
 }
 
 /* After the lock: what was taken is used, and others are told. */
@@ -372,7 +293,7 @@ taken(struct mp__ring *r, struct want *w, uint64_t head)
         mp__slot_release(r, w->slot);
     }
     if (__builtin_expect(atomic_load_explicit(&r->shelves, memory_order_relaxed) != NULL, 0) &&
-        (mp__place_sequence(head) & LOOK_GET) == 0) {
+        is_time_to_look(head)) {
         mp__slot_look(r);
         trim_unused(r, head);
     }
@@ -394,16 +315,58 @@ leave(struct mp__ring *r, struct want *w, const struct mp__cursor *c)
     return head;
 }
 
-static inline int
+/*
+ * What get() does in the usual case, in a few instructions: one small message of a small segment, and
+ * nothing else to look after.  False, and nothing has changed, when it is not that.
+ */
+static inline bool
+get_plainly(struct mp__ring *r, mp__ring_place where, void *ctx, int *ret_status)
+{
+    uint64_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
+    uint64_t unit = mp__place_unit(head);
+    const struct mp__segment *s = mp__segment_in(&r->first);
+    if (!mp__segment_has(s, unit) || mp__segment_bytes(s) >= MP__SEGMENT_LEAVE ||
+        (atomic_load_explicit(&r->shelves, memory_order_relaxed) && is_time_to_look(head)) ||
+        (atomic_load_explicit(&r->shut, memory_order_acquire) |
+         atomic_load_explicit(&r->returned, memory_order_relaxed)) != 0) {
+        return false;
+    }
+    uint64_t header = atomic_load_explicit(mp__record(unit), memory_order_acquire);
+    unsigned type = mp__record_type(header);
+    if (type != MP__RING_OBJECT && type != MP__RING_BYTES) {
+        return false;
+    }
+    size_t len = mp__record_len(header);
+    *ret_status = 0;
+    void *to = where(ctx, (enum mp__ring_type)type, len, ret_status);
+    if (__builtin_expect(to != NULL, 1)) {
+        mp__record_copy(to, mp__record_data(unit), len);
+        uint64_t end = unit + mp__record_units(header);
+        mp__ring_head_to(r, mp__place_after(head, 1, end), len); /* queue.get.consume */
+        read_ahead(end);
+    }
+    return true;
+}
+
+/* Under get_lock, which it lets go. */
+static int
 get(struct mp__ring *r, struct want *w, mp__deadline until)
 {
     for (bool looked = false;;) {
         struct mp__cursor c;
-        mp__ring_lock_get(r);
         int status = take(r, w, &c);
         if (__builtin_expect(status == MP_EEMPTY && until != MP__TRY, 0)) {
-            if (wait_for_message(r, &c, until)) {
+            status = mp__ring_await(r, &c, until);
+            if (status < 0 && status != MP_ETIMEOUT) {
+                return status;
+            }
+            if (status == MP_ETIMEOUT) {
                 until = MP__TRY; /* one more look: what came late is still good */
+            }
+            if (w->plain && get_plainly(r, w->place, w->ctx, &status)) {
+                mp__ring_unlock_get(r);
+                mp__ring_went(r, status == 0);
+                return status;
             }
             continue;
         }
@@ -419,6 +382,9 @@ get(struct mp__ring *r, struct want *w, mp__deadline until)
             mp__ring_drop(r);
             if (!looked && look_once(r)) {
                 looked = true;
+                if (mp__ring_get_is_stuck(r, until)) {
+                    return MP_EEMPTY;
+                }
                 continue;
             }
         }
@@ -429,7 +395,16 @@ get(struct mp__ring *r, struct want *w, mp__deadline until)
 int
 mp__ring_get(struct mp__ring *r, mp__ring_place where, void *ctx, mp__deadline until)
 {
-    struct want w = {.place = where, .ctx = ctx, .most = 1};
+    int status;
+    if (mp__ring_get_is_stuck(r, until)) {
+        return MP_EEMPTY;
+    }
+    if (__builtin_expect(get_plainly(r, where, ctx, &status), 1)) {
+        mp__ring_unlock_get(r);
+        mp__ring_went(r, status == 0);
+        return status;
+    }
+    struct want w = {.place = where, .ctx = ctx, .most = 1, .plain = true};
     return get(r, &w, until);
 }
 
@@ -440,7 +415,8 @@ mp__ring_get_many(struct mp__ring *r, mp__ring_place where, void *ctx, size_t mo
     *ret_done = 0;
     while (*ret_done < most) {
         struct want w = {.place = where, .ctx = ctx, .most = most - *ret_done};
-        int status = get(r, &w, *ret_done ? MP__TRY : until);
+        mp__deadline now = *ret_done ? MP__TRY : until;
+        int status = mp__ring_get_is_stuck(r, now) ? MP_EEMPTY : get(r, &w, now);
         if (status < 0 || w.done == 0) {
             return *ret_done ? 0 : status;
         }
@@ -449,18 +425,33 @@ mp__ring_get_many(struct mp__ring *r, mp__ring_place where, void *ctx, size_t mo
     return 0;
 }
 
-int
-mp__ring_peek(struct mp__ring *r, void **ret_data, size_t *ret_len, enum mp__ring_type *ret_type,
-              mp__deadline until)
+static int
+peek(struct mp__ring *r, struct want *w, void **ret_data, size_t *ret_len,
+     enum mp__ring_type *ret_type, mp__deadline until)
 {
-    struct want w = {.most = 1};
-    int status = get(r, &w, until);
+    int status = mp__ring_get_is_stuck(r, until) ? MP_EEMPTY : get(r, w, until);
     if (status == 0) {
-        struct mp__parcel *p = mp__slot_parcel(w.slot);
-        p->slot = w.slot;
+        struct mp__parcel *p = mp__slot_parcel(w->slot);
+        p->slot = w->slot;
         *ret_data = p->bytes;
         *ret_len = mp__record_len(p->header);
         *ret_type = (enum mp__ring_type)mp__record_type(p->header);
     }
     return status;
+}
+
+int
+mp__ring_peek(struct mp__ring *r, void **ret_data, size_t *ret_len, enum mp__ring_type *ret_type,
+              mp__deadline until)
+{
+    struct want w = {.most = 1};
+    return peek(r, &w, ret_data, ret_len, ret_type, until);
+}
+
+int
+mp__ring_peek_bytes(struct mp__ring *r, void **ret_data, size_t *ret_len, mp__deadline until)
+{
+    struct want w = {.most = 1, .bytes = true};
+    enum mp__ring_type type;
+    return peek(r, &w, ret_data, ret_len, &type, until);
 }

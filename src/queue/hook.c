@@ -33,7 +33,7 @@ unlock(void)
 static void
 init(void)
 {
-    init_status = mp__fork_hooks(lock, unlock, unlock);
+    init_status = mp__fork_leaf(lock, unlock);
 }
 
 int

@@ -35,6 +35,17 @@ mp__ring_lock_put(struct mp__ring *r)
     }
 }
 
+/* For a caller that waits until then: true when somebody who lives does not let it go. */
+static inline bool
+mp__ring_put_is_stuck(struct mp__ring *r, mp__deadline until)
+{
+    int status = mp__ilock_acquire_until(&r->put_lock, until);
+    if (__builtin_expect(status == MP_OWNER_DIED, 0)) {
+        mp__ring_recover_put(r);
+    }
+    return __builtin_expect(status < 0, 0);
+}
+
 static inline void
 mp__ring_unlock_put(struct mp__ring *r)
 {
@@ -47,6 +58,17 @@ mp__ring_lock_get(struct mp__ring *r)
     if (__builtin_expect(mp__ilock_acquire(&r->get_lock, MP__NEVER) == MP_OWNER_DIED, 0)) {
         mp__ring_recover_get(r);
     }
+}
+
+/* As mp__ring_put_is_stuck(). */
+static inline bool
+mp__ring_get_is_stuck(struct mp__ring *r, mp__deadline until)
+{
+    int status = mp__ilock_acquire_until(&r->get_lock, until);
+    if (__builtin_expect(status == MP_OWNER_DIED, 0)) {
+        mp__ring_recover_get(r);
+    }
+    return __builtin_expect(status < 0, 0);
 }
 
 static inline void
@@ -149,6 +171,21 @@ mp__ring_oldest(struct mp__ring *r)
     mp__cursor_settle(&c);
     return c;
 }
+
+/* ---- waiting: await.c ------------------------------------------------------------------------ */
+
+/*
+ * Under get_lock, which it may let go and take again: wait for a message behind the cursor, which is
+ * at the end.  0, maybe for nothing; MP_ETIMEOUT: the deadline has passed; and without the lock:
+ * MP_EEMPTY: nobody lets it go; MP_EVALUE with text: the queue was freed meanwhile.
+ */
+int mp__ring_await(struct mp__ring *r, const struct mp__cursor *c, mp__deadline until);
+
+/* Under put_lock, when there is no room; likewise, with MP_EFULL. */
+int mp__ring_await_room(struct mp__ring *r, mp__deadline until);
+
+/* The queue is empty: free the kept blocks, if at least so many big messages came before. */
+void mp__ring_trim_after_run(struct mp__ring *r, uint32_t least);
 
 /* ---- telling others --------------------------------------------------------------------------- */
 

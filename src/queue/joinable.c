@@ -10,7 +10,7 @@
 
 #undef mp_joinable_queue_put
 
-/* The counts are as wide as the ring's sequence numbers. */
+/* Messages are counted as the ring's sequence numbers are. */
 #define MASK MP__SEQUENCE_MASK
 
 /*
@@ -76,8 +76,9 @@ some_unfinished(mp_queue *q, uint64_t *ret_done)
 {
     *ret_done = atomic_load_explicit(&q->done, memory_order_acquire);
     uint64_t n = (mp__ring_puts_seen(&q->ring) - *ret_done) & MASK;
-    /* The number that is seen lags behind, so may be below `done`. */
-    return n > 0 && n <= MASK / 2 ? n : unfinished(q, ret_done);
+    /* The number that is seen lags behind, so may be below `done`.  After a shutdown nobody puts, and
+       what the dead had in loan may be dropped: then we look for it. */
+    return n > 0 && n <= MASK / 2 && !mp__ring_is_shutdown(&q->ring) ? n : unfinished(q, ret_done);
 }
 
 int
@@ -95,10 +96,15 @@ mp__joinable_check_room(mp_queue *q, const char *call)
     return 0;
 }
 
+/* When so many were done.  Who says it late, after others put again, says nothing new. */
 static void
-none_unfinished(mp_queue *q)
+none_unfinished(mp_queue *q, uint64_t done)
 {
-    atomic_fetch_add_explicit(&q->zeros, 1, memory_order_seq_cst);
+    uint64_t seen = atomic_load_explicit(&q->none_at, memory_order_relaxed);
+    while (seen < done &&
+           !atomic_compare_exchange_weak_explicit(&q->none_at, &seen, done, memory_order_seq_cst,
+                                                  memory_order_relaxed)) {
+    }
     mp__park_wake_all(&q->join_waiters, &q->join_event);
 }
 
@@ -107,8 +113,14 @@ mp__joinable_dropped(mp_queue *q)
 {
     uint64_t done;
     if (unfinished(q, &done) == 0) {
-        none_unfinished(q);
+        none_unfinished(q, done);
     }
+}
+
+void
+mp__joinable_freed(mp_queue *q)
+{
+    mp__park_wake_all(&q->join_waiters, &q->join_event);
 }
 
 /* ---- task_done and join ---------------------------------------------------------------------- */
@@ -138,53 +150,68 @@ mp_joinable_queue_task_done(mp_queue *q)
                                         "were put");
         }
     } while (!atomic_compare_exchange_weak_explicit(
-        &q->done, &done, (done + 1) & MASK, memory_order_seq_cst,
+        &q->done, &done, done + 1, memory_order_seq_cst,
         memory_order_relaxed)); /* queue.joinable.task_done */
     if (some_unfinished(q, &done) == 0) {
-        none_unfinished(q);
+        none_unfinished(q, done);
     }
     return 0;
 }
 
-/* Sleep once, unless none is unfinished.  True when the deadline has passed. */
+/* Whether there was a moment without tasks since so many were done; or there is one. */
 static bool
-sleep_once(mp_queue *q, uint32_t zeros, mp__deadline until)
+none_since(mp_queue *q, uint64_t from)
 {
     uint64_t done;
+    return atomic_load_explicit(&q->none_at, memory_order_seq_cst) > from ||
+           some_unfinished(q, &done) == 0;
+}
+
+enum slept { AGAIN, LATE, FREED };
+
+/* Sleep once, unless that is so.  LATE: the deadline has passed. */
+static enum slept
+sleep_once(mp_queue *q, uint64_t from, mp__deadline until)
+{
+    const uint64_t serial = q->serial;
     uint32_t seen = atomic_load_explicit(&q->join_event, memory_order_acquire);
     mp__park_register(&q->join_waiters);
     bool late = false;
-    if (atomic_load_explicit(&q->zeros, memory_order_seq_cst) == zeros &&
-        some_unfinished(q, &done) != 0) {
+    if (!none_since(q, from)) {
         late = mp__park(&q->join_event, seen, until);
+        if (!mp__shared_live(q, MP__TAG_QUEUE) || q->serial != serial) {
+            return FREED; /* that is somebody else's memory now */
+        }
     }
     mp__park_leave(&q->join_waiters, &q->join_event, seen);
-    return late;
+    return late ? LATE : AGAIN;
 }
 
 int
 mp_joinable_queue_join(mp_queue *q, double timeout)
 {
     mp__deadline until;
-    uint64_t done;
     int status = check(q, "mp_joinable_queue_join");
     if (status < 0 || (status = mp__deadline_from(timeout, "mp_joinable_queue_join", &until)) < 0) {
         return status;
     }
     /* Who puts again right after the last task was done does not keep us. */
-    uint32_t zeros = atomic_load_explicit(&q->zeros, memory_order_acquire);
-    if (some_unfinished(q, &done) == 0) {
+    uint64_t from;
+    if (some_unfinished(q, &from) == 0) {
         return 0;
     }
-    bool late = until == MP__TRY, over = false;
+    enum slept slept = until == MP__TRY ? LATE : AGAIN;
+    bool over = false;
     mp__waiting(q);
-    while (!late && !over) {
-        late = sleep_once(q, zeros, until);
-        over = atomic_load_explicit(&q->zeros, memory_order_acquire) != zeros ||
-               some_unfinished(q, &done) == 0;
+    while (slept == AGAIN && !over) {
+        slept = sleep_once(q, from, until);
+        over = slept != FREED && none_since(q, from);
     }
     mp__waiting_done();
+    if (slept == FREED) {
+        return mp__error(MP_EVALUE, "mp_joinable_queue_join: the queue was freed meanwhile");
+    }
     return over ? 0
                 : mp__error(MP_ETIMEOUT, "mp_joinable_queue_join: %llu tasks are not done yet",
-                            (unsigned long long)unfinished(q, &done));
+                            (unsigned long long)unfinished(q, &from));
 }

@@ -73,22 +73,18 @@ mp_queue_peek_bytes(mp_queue *q, const void **ret_data, size_t *ret_len, double 
                          ret_data ? "length" : "data");
     }
     void *data;
-    enum mp__ring_type type;
     *ret_data = NULL;
     *ret_len = 0;
-    status = mp__ring_peek(&q->ring, &data, ret_len, &type, until);
-    if (status < 0) {
-        *ret_len = 0;
-        mp__queue_said(q, status, "mp_queue_peek_bytes");
-    } else if (type != MP__RING_BYTES) {
-        *ret_len = 0;
-        (void)mp__ring_give_back(&q->ring, data);
-        status = mp__error(MP_ETYPE, "mp_queue_peek_bytes: the next message is an object; peek it "
-                                     "with mp_queue_peek()");
-    } else {
+    status = mp__ring_peek_bytes(&q->ring, &data, ret_len, until);
+    if (status == 0) {
         *ret_data = data;
+    } else if (status == MP_ETYPE) {
+        mp__error(MP_ETYPE, "mp_queue_peek_bytes: the next message is an object; peek it with "
+                            "mp_queue_peek()");
+    } else {
+        mp__queue_said(q, status, "mp_queue_peek_bytes");
     }
-    mp__watch_changed(q);
+    mp__watch_got(q, status == MP_EEMPTY);
     return status;
 }
 
@@ -111,7 +107,7 @@ mp_queue_peek(mp_queue *q, mp_obj *ret_item, const void **ret_loan, double timeo
     status = mp__ring_peek(&q->ring, &data, &len, &type, until);
     if (status < 0) {
         mp__queue_said(q, status, "mp_queue_peek");
-        mp__watch_changed(q);
+        mp__watch_got(q, status == MP_EEMPTY);
         return status;
     }
     if (type == MP__RING_OBJECT) {

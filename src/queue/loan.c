@@ -51,7 +51,7 @@ mp__ring_commit(struct mp__ring *r, enum mp__ring_type type, void *data, size_t 
     }
     if (len > MP__INLINE_MOST && len >= reserved / 2) {
         int status = mp__ring_put_slot(r, type, s, len, until);
-        if (status < 0) {
+        if (status < 0 && status != MP_EVALUE) { /* freed meanwhile, with all that it lent */
             p->header = reserved;
         }
         return status;
@@ -64,33 +64,32 @@ mp__ring_commit(struct mp__ring *r, enum mp__ring_type type, void *data, size_t 
     return status;
 }
 
+/* Release what is lent; of two threads that do, one: the slot may be another process's then. */
+static int
+release(struct mp__ring *r, void *data, enum mp__slot_state from, enum mp__slot_state to,
+        const char *how)
+{
+    struct mp__slot *s = mp__slot_lent(r, data, from);
+    return s && mp__slot_move(s, from, to) ? (mp__slot_release(r, s), 0) : not_lent(how, data);
+}
+
 int
 mp__ring_cancel(struct mp__ring *r, void *data)
 {
-    struct mp__slot *s = mp__slot_lent(r, data, MP__SLOT_FILLING);
-    if (!s) {
-        return not_lent("reserved", data);
-    }
-    mp__slot_release(r, s);
-    return 0;
+    /* Any other state of ours will do in which it is freed when we die. */
+    return release(r, data, MP__SLOT_FILLING, MP__SLOT_TAKING, "reserved");
 }
 
 int
 mp__ring_release(struct mp__ring *r, void *data)
 {
-    struct mp__slot *s = mp__slot_lent(r, data, MP__SLOT_PEEKED);
-    if (!s) {
-        return not_lent("peeked", data);
-    }
-    mp__slot_release(r, s);
-    return 0;
+    return release(r, data, MP__SLOT_PEEKED, MP__SLOT_FILLING, "peeked"); /* queue.peek.release */
 }
 
-/* Under get_lock as all that changes what is returned. */
+/* Under get_lock, which it lets go, as all that changes what is returned. */
 static void
 give_back(struct mp__ring *r, struct mp__slot *s)
 {
-    mp__ring_lock_get(r);
     mp__slot_give_back(r, s);
     mp__slot_recount(r);
     mp__ring_unlock_get(r);
@@ -100,8 +99,10 @@ give_back(struct mp__ring *r, struct mp__slot *s)
 int
 mp__ring_give_back(struct mp__ring *r, void *data)
 {
+    mp__ring_lock_get(r);
     struct mp__slot *s = mp__slot_lent(r, data, MP__SLOT_PEEKED);
     if (!s) {
+        mp__ring_unlock_get(r);
         return not_lent("peeked", data);
     }
     give_back(r, s);
@@ -121,6 +122,7 @@ mp__ring_put_back(struct mp__ring *r, enum mp__ring_type type, const void *data,
     }
     p->header = mp__record_header(type, len);
     s->order = 0; /* before all that is out */
+    mp__ring_lock_get(r);
     give_back(r, s);
     return 0;
 }

@@ -188,10 +188,7 @@ write_record(uint64_t unit, uint64_t need, const struct message *m)
     if (m->slot) {
         *(void **)mp__record_data(unit) = mp__slot_parcel(m->slot);
     } else {
-        size_t len = mp__record_len(m->header);
-        if (len) {
-            memcpy(mp__record_data(unit), m->data, len);
-        }
+        mp__record_copy(mp__record_data(unit), m->data, mp__record_len(m->header));
     }
     atomic_store_explicit(mp__record(unit + need), 0, memory_order_relaxed);
 }
@@ -341,40 +338,6 @@ put_locked(struct mp__ring *r, const struct message *m)
     return 0;
 }
 
-/*
- * Sleep until there may be room, or the ring is shut down.  True when the deadline has passed.  Lets
- * put_lock go.
- */
-static bool
-changed(struct mp__ring *r, uint64_t head, uint32_t returned)
-{
-    return atomic_load_explicit(&r->head, memory_order_seq_cst) != head ||
-           atomic_load_explicit(&r->returned, memory_order_seq_cst) != returned ||
-           atomic_load_explicit(&r->shut, memory_order_seq_cst) != MP__RING_OPEN;
-}
-
-static bool
-wait_for_room(struct mp__ring *r, mp__deadline until)
-{
-    uint64_t head = r->head_seen;
-    uint32_t returned = atomic_load_explicit(&r->returned, memory_order_relaxed);
-    uint32_t seen = atomic_load_explicit(&r->put_event, memory_order_acquire);
-    mp__ring_unlock_put(r);
-    for (int i = 0; i < MP__SPINS; i++) {
-        if (changed(r, head, returned)) {
-            return false;
-        }
-        mp__plat_pause();
-    }
-    mp__park_register(&r->put_waiters);
-    bool late = false;
-    if (!changed(r, head, returned)) {
-        late = mp__park(&r->put_event, seen, until);
-    }
-    mp__park_leave(&r->put_waiters, &r->put_event, seen);
-    return late;
-}
-
 static int
 check_len(const struct mp__ring *r, size_t len)
 {
@@ -390,9 +353,11 @@ static int
 put_some(struct mp__ring *r, const struct message *m, size_t n, size_t *ret_done,
          mp__deadline until)
 {
+    if (mp__ring_put_is_stuck(r, until)) {
+        return MP_EFULL;
+    }
     for (;;) {
         size_t done = 0;
-        mp__ring_lock_put(r);
         int status = put_locked(r, m);
         while (status == 0 && ++done < n) {
             status = put_locked(r, &m[done]);
@@ -406,9 +371,11 @@ put_some(struct mp__ring *r, const struct message *m, size_t n, size_t *ret_done
             }
             return status;
         }
-        if (wait_for_room(r, until)) {
-            return MP_EFULL;
+        int waited = mp__ring_await_room(r, until);
+        if (waited < 0 && waited != MP_ETIMEOUT) {
+            return waited;
         }
+        until = waited == MP_ETIMEOUT ? MP__TRY : until; /* one more look */
     }
 }
 
@@ -427,7 +394,9 @@ mp__ring_put_slot(struct mp__ring *r, enum mp__ring_type type, struct mp__slot *
 static int
 put_would(struct mp__ring *r, size_t len)
 {
-    mp__ring_lock_put(r);
+    if (mp__ring_put_is_stuck(r, MP__TRY)) {
+        return MP_EFULL;
+    }
     int status = atomic_load_explicit(&r->shut, memory_order_relaxed)                 ? MP_ESHUTDOWN
                  : full(r, atomic_load_explicit(&r->tail, memory_order_relaxed), len) ? MP_EFULL
                                                                                       : 0;
@@ -453,7 +422,7 @@ put_big(struct mp__ring *r, enum mp__ring_type type, const void *data, size_t le
     }
     memcpy(mp__slot_parcel(s)->bytes, data, len);
     status = mp__ring_put_slot(r, type, s, len, until);
-    if (status < 0) {
+    if (status < 0 && status != MP_EVALUE) { /* that would be: freed meanwhile, with its slots */
         mp__slot_release(r, s);
     }
     return status;
@@ -471,8 +440,10 @@ mp__ring_put(struct mp__ring *r, enum mp__ring_type type, const void *data, size
         return put_big(r, type, data, len, until);
     }
     struct message m = {.header = mp__record_header(type, len), .data = data};
+    if (mp__ring_put_is_stuck(r, until)) {
+        return MP_EFULL;
+    }
     for (;;) {
-        mp__ring_lock_put(r);
         status = put_locked(r, &m);
         if (__builtin_expect(status != MP_EFULL || until == MP__TRY, 1)) {
             mp__ring_unlock_put(r);
@@ -481,9 +452,11 @@ mp__ring_put(struct mp__ring *r, enum mp__ring_type type, const void *data, size
             }
             return status;
         }
-        if (wait_for_room(r, until)) {
-            return MP_EFULL;
+        int waited = mp__ring_await_room(r, until);
+        if (waited < 0 && waited != MP_ETIMEOUT) {
+            return waited;
         }
+        until = waited == MP_ETIMEOUT ? MP__TRY : until; /* one more look */
     }
 }
 

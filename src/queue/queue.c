@@ -52,6 +52,8 @@ mp__queue_new(enum mp__queue_kind kind, int64_t maxsize, const mp_queue_options 
         mp__shared_free(q, MP__TAG_QUEUE, call);
         return NULL;
     }
+    q->ring.object = q;
+    atomic_init(&q->ring.serial, q->serial);
     return q;
 }
 
@@ -80,13 +82,14 @@ mp_queue_free(mp_queue *q)
     if (!q) {
         return 0;
     }
-    int status = mp__shared_claim(q, MP__TAG_QUEUE, "mp_queue_free");
+    int status = mp__watch_claim(q, "mp_queue_free");
     if (status < 0) {
         return status;
     }
     mp__watch_forget(q);
     mp__queue_forget_closed(q);
     mp__ring_done(&q->ring);
+    mp__joinable_freed(q);
     return mp_free(q);
 }
 
@@ -112,14 +115,20 @@ mp__queue_said(const mp_queue *q, int status, const char *call)
 {
     switch (status) {
     case MP_EFULL:
-        return mp__error(MP_EFULL, "%s: the queue is full, it holds at most %u messages%s", call,
-                         q->ring.maxsize, q->ring.maxbytes ? ", and has a limit in bytes" : "");
+        return q->ring.maxbytes == 0
+                   ? mp__error(MP_EFULL, "%s: no room in time, the queue holds at most %u messages",
+                               call, q->ring.maxsize)
+                   : mp__error(MP_EFULL,
+                               "%s: no room in time, the queue holds at most %u messages and %llu "
+                               "bytes",
+                               call, q->ring.maxsize, (unsigned long long)q->ring.maxbytes);
     case MP_EEMPTY:
         return mp__error(MP_EEMPTY, "%s: nothing came in time", call);
     case MP_ESHUTDOWN:
         return mp__error(MP_ESHUTDOWN, "%s: the queue was shut down", call);
     case MP_EVALUE:
-        return mp__error(MP_EVALUE, "%s: %s", call, mp_last_error_text());
+    case MP_ENOMEM:
+        return mp__error(status, "%s: %s", call, mp_last_error_text());
     }
     return status;
 }
@@ -325,7 +334,7 @@ get_object(mp_queue *q, mp_obj *ret_item, double timeout, const char *call)
     if (__builtin_expect(status < 0, 0) && (status == MP_EEMPTY || status == MP_ESHUTDOWN)) {
         mp__queue_said(q, status, call);
     }
-    mp__watch_changed(q);
+    mp__watch_got(q, status == MP_EEMPTY);
     return status;
 }
 
@@ -387,7 +396,7 @@ mp_queue_get_bytes(mp_queue *q, void *buf, size_t cap, size_t *ret_len, double t
     if (__builtin_expect(status < 0, 0) && (status == MP_EEMPTY || status == MP_ESHUTDOWN)) {
         mp__queue_said(q, status, "mp_queue_get_bytes");
     }
-    mp__watch_changed(q);
+    mp__watch_got(q, status == MP_EEMPTY);
     return status;
 }
 

@@ -5,12 +5,13 @@
  *             head, serial, kind, element   creator, before anyone else has the pointer
  *             ring                          ring.h
  *             done ..                       only of a JoinableQueue; joinable.c
- * Writers   done: whoever says task_done, by CAS.  zeros: whoever saw that none is unfinished
+ * Writers   done: whoever says task_done, by CAS.  none_at: whoever saw that none is unfinished, by
+ *           CAS to a later one
  * Commit    queue.joinable.task_done   the CAS of done
  * Waiting   joiners sleep on join_event, in slices
  * Death     Unfinished tasks are the messages ever put less `done`: put commits both by one store, so
- *           nobody dies between them.  Who dies after queue.joinable.task_done has not counted
- *           zeros nor woken anybody: joiners see it at their slices' ends
+ *           nobody dies between them.  Who dies after queue.joinable.task_done has not stored
+ *           none_at nor woken anybody: joiners see it at their slices' ends
  * Fork      what this process closed (closed.c) stays closed in its child; what it watches
  *           (watch.c) is not watched there
  * Always    done <= messages put
@@ -37,8 +38,8 @@ struct mp_queue {
     enum mp__queue_kind kind;
     size_t element; /* bytes of every message; 0: any */
     struct mp__ring ring;
-    _Alignas(64) _Atomic uint64_t done; /* tasks, modulo as the ring counts messages */
-    _Atomic uint32_t zeros; /* times that none was unfinished, but for who died just then */
+    _Alignas(64) _Atomic uint64_t done; /* tasks, ever */
+    _Atomic uint64_t none_at; /* `done` when last none was unfinished, but for who died just then */
     _Atomic uint32_t join_waiters, join_event;
 };
 
@@ -104,6 +105,9 @@ int mp__joinable_check_room(mp_queue *q, const char *call);
 /* The queue was shut down, and may have dropped unfinished tasks. */
 void mp__joinable_dropped(mp_queue *q);
 
+/* It is being freed: who waits in join leaves. */
+void mp__joinable_freed(mp_queue *q);
+
 /* ---- watching: a descriptor that tells ------------------------------------------------------- */
 
 extern _Atomic uint32_t mp__watching; /* queues that this process watches */
@@ -121,13 +125,25 @@ int mp__watch_user(mp_queue *q, bool on);
 /* It is being freed: nobody watches it any more. */
 void mp__watch_forget(mp_queue *q);
 
+/* Clear the tag of q, at which no process's watcher is looking then.  As mp__shared_claim(). */
+int mp__watch_claim(mp_queue *q, const char *call);
+
 /* This process took from q or put in it: its descriptor tells so at once. */
-void mp__watch_look(mp_queue *q);
+void mp__watch_look(mp_queue *q, bool was_empty);
 static inline void
 mp__watch_changed(mp_queue *q)
 {
     if (__builtin_expect(atomic_load_explicit(&mp__watching, memory_order_relaxed) != 0, 0)) {
-        mp__watch_look(q);
+        mp__watch_look(q, false);
+    }
+}
+
+/* The same after a get of which the caller may conclude that q was empty (was_empty). */
+static inline void
+mp__watch_got(mp_queue *q, bool was_empty)
+{
+    if (__builtin_expect(atomic_load_explicit(&mp__watching, memory_order_relaxed) != 0, 0)) {
+        mp__watch_look(q, was_empty);
     }
 }
 

@@ -61,7 +61,9 @@ mp__ring_drop(struct mp__ring *r)
         (atomic_load(&r->dropped) && in_ring(r) == 0 && atomic_load(&r->returned) == 0)) {
         return;
     }
-    mp__ring_lock_get(r);
+    if (mp__ring_get_is_stuck(r, MP__TRY)) {
+        return; /* another comes later */
+    }
     /* Once: what comes back later is counted by itself. */
     if (atomic_load_explicit(&r->dropped, memory_order_relaxed) == 0) {
         atomic_store_explicit(&r->dropped, 1 + in_ring(r) + atomic_load(&r->returned),
@@ -111,6 +113,7 @@ mp__ring_came_slow(struct mp__ring *r, size_t n)
 void
 mp__ring_done(struct mp__ring *r)
 {
+    atomic_store_explicit(&r->serial, 0, memory_order_seq_cst);
     mp__ring_lock_put(r); /* what dead processes left behind is put in order first */
     mp__ring_unlock_put(r);
     mp__ring_lock_get(r);
@@ -120,23 +123,40 @@ mp__ring_done(struct mp__ring *r)
     for (struct mp__segment *s; (s = mp__segment_in(&r->first)) != NULL;) {
         mp__heap_free_from(&r->first, s, mp__segment_in(&s->next));
     }
+    mp__park_wake_all(&r->put_waiters, &r->put_event);
+    mp__park_wake_all(&r->get_waiters, &r->get_event);
 }
 
 /* ---- counting -------------------------------------------------------------------------------- */
 
-/* Bring in order what dead processes left uncounted. */
+/*
+ * Bring in order what dead processes left uncounted.  Who lives and does not let a lock go, stopped,
+ * has not put or got yet.  wait: know that somebody lives before that is believed.
+ */
 static void
-settle(struct mp__ring *r)
+settle(struct mp__ring *r, bool wait)
 {
     if (atomic_load_explicit(&r->put_lock.word, memory_order_acquire) != 0) {
         /* Somebody is putting, or died there with its message committed and not yet counted. */
-        mp__ring_lock_put(r);
-        mp__ring_unlock_put(r);
+        int status = wait ? mp__ilock_acquire_until(&r->put_lock, MP__TRY)
+                          : mp__ilock_acquire(&r->put_lock, MP__TRY);
+        if (status == MP_OWNER_DIED) {
+            mp__ring_recover_put(r);
+        }
+        if (status >= 0) {
+            mp__ring_unlock_put(r);
+        }
     }
     if (atomic_load_explicit(&r->shelves, memory_order_acquire)) {
         if (atomic_load_explicit(&r->get_lock.word, memory_order_acquire) != 0) {
-            mp__ring_lock_get(r);
-            mp__ring_unlock_get(r);
+            int status = wait ? mp__ilock_acquire_until(&r->get_lock, MP__TRY)
+                              : mp__ilock_acquire(&r->get_lock, MP__TRY);
+            if (status == MP_OWNER_DIED) {
+                mp__ring_recover_get(r);
+            }
+            if (status >= 0) {
+                mp__ring_unlock_get(r);
+            }
         }
         mp__slot_reap(r);
     }
@@ -149,9 +169,9 @@ struct contents {
 };
 
 static struct contents
-count(struct mp__ring *r)
+count(struct mp__ring *r, bool wait)
 {
-    settle(r);
+    settle(r, wait);
     if (atomic_load_explicit(&r->shut, memory_order_acquire) == MP__RING_DROPPED) {
         return (struct contents){0, 0};
     }
@@ -176,13 +196,19 @@ count(struct mp__ring *r)
 uint32_t
 mp__ring_count(struct mp__ring *r)
 {
-    return count(r).messages;
+    return count(r, true).messages;
+}
+
+bool
+mp__ring_readable(struct mp__ring *r)
+{
+    return count(r, false).messages != 0 || mp__ring_is_shutdown(r);
 }
 
 uint64_t
 mp__ring_held(struct mp__ring *r)
 {
-    return r->maxbytes ? count(r).bytes : 0;
+    return r->maxbytes ? count(r, true).bytes : 0;
 }
 
 uint32_t
@@ -198,7 +224,7 @@ mp__ring_puts_seen(const struct mp__ring *r)
 uint32_t
 mp__ring_puts(struct mp__ring *r)
 {
-    settle(r);
+    settle(r, true);
     mp__ring_drop(r);
     return mp__ring_puts_seen(r);
 }

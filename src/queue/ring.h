@@ -19,8 +19,9 @@
  *           queue.get.consume   the store of head; also the producers' licence to overwrite
  *           queue.shutdown.commit  the store of shut
  *           and those of slots, in slot.h
- * Waiting   consumers test the header at head about 3 us while they hold get_lock, then sleep on
- *           get_event; producers on a full queue sleep on put_event.  See sync/park.h.
+ * Waiting   consumers test the header at head about 3 us while they hold get_lock, or 0.1 ms when the
+ *           last sleep was a short one, then sleep on get_event; producers on a full queue test head,
+ *           without a lock, then sleep on put_event.  See await.c, sync/park.h.
  * Death     producer before its commit: the bytes are nobody's, the next one overwrites them; a
  *           segment that was made but not linked is in next_seg and freed by the next producer.
  *           After its commit, before tail: the next holder of put_lock rolls tail forward over what
@@ -60,6 +61,13 @@ struct mp__ring_bytes {
     } at[2];
 };
 
+/* Whether the next wait stays awake for longer; see await.c. */
+struct mp__ring_awake {
+    uint32_t looks; /* so many more */
+    uint32_t rest;  /* times that this is not tried, and the next time */
+    uint32_t next;
+};
+
 struct mp__ring {
     /* Read by all. */
     uint32_t maxsize;          /* constant */
@@ -70,6 +78,8 @@ struct mp__ring {
     _Atomic(void *) shelves;   /* the slots: struct mp__shelf; NULL: none were needed yet */
     _Atomic uint64_t returned_bytes;
     _Atomic uint64_t dropped; /* 0, or 1 + the messages that an immediate shutdown dropped */
+    _Atomic uint64_t serial;  /* constant, of the object; 0 once it is freed */
+    const void *object; /* constant: what those who wait are said to wait for; NULL: nothing */
 
     _Alignas(64) mp__ilock put_lock;
     _Atomic uint64_t tail;
@@ -78,6 +88,7 @@ struct mp__ring {
     _Atomic(void *) next_seg; /* made, and linked or about to be */
     _Atomic(void *) giving;   /* the slot whose block the record at tail is to refer to */
     uint64_t got_seen;        /* as head_seen, of the bytes */
+    struct mp__ring_awake put_awake;
 
     _Alignas(64) mp__ilock get_lock;
     _Atomic uint64_t head;
@@ -89,7 +100,10 @@ struct mp__ring {
     _Atomic(void *) drop_block; /* of a message that is being dropped */
     uint32_t gather;            /* pauses before the first look when it is empty ... */
     uint32_t gather_from;       /* ... and the sequence at which that was last */
+    uint32_t gather_rest;       /* waits until it is tried again */
+    uint32_t gather_next;       /* and how many the next time */
     uint32_t patience;          /* more looks, for the next of big messages */
+    struct mp__ring_awake get_awake;
 
     _Alignas(64) _Atomic uint32_t get_waiters;
     _Atomic uint32_t get_event;
@@ -195,6 +209,9 @@ int mp__ring_get_many(struct mp__ring *r, mp__ring_place place, void *ctx, size_
 int mp__ring_peek(struct mp__ring *r, void **ret_data, size_t *ret_len,
                   enum mp__ring_type *ret_type, mp__deadline until);
 
+/* The same, and MP_ETYPE when that is an object, which stays where it is. */
+int mp__ring_peek_bytes(struct mp__ring *r, void **ret_data, size_t *ret_len, mp__deadline until);
+
 /* Done with it: 0; MP_EVALUE: data is not peeked by this process here. */
 int mp__ring_release(struct mp__ring *r, void *data);
 
@@ -217,6 +234,12 @@ mp__ring_is_shutdown(const struct mp__ring *r)
 
 /* Messages in it, exact; none after an immediate shutdown. */
 uint32_t mp__ring_count(struct mp__ring *r);
+
+/*
+ * Whether a getter would not have to wait.  Does not wait either: while somebody is putting or getting
+ * it may be late, and then mp__ring_watched() is called.
+ */
+bool mp__ring_readable(struct mp__ring *r);
 
 /* Their bytes, exact; 0 when it has no maxbytes. */
 uint64_t mp__ring_held(struct mp__ring *r);

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "heap/family.h"
 
@@ -134,6 +135,23 @@ static inline void
 mp__record_to_read(uint64_t unit, uint64_t bytes)
 {
     __builtin_prefetch((const char *)mp__record(unit) + bytes, 0);
+}
+
+/* A message's bytes into the ring or out of it; small ones without a call. */
+static inline void
+mp__record_copy(void *to, const void *from, size_t len)
+{
+    unsigned char *t = to;
+    const unsigned char *f = from;
+    if (len - 8 <= 8) {
+        uint64_t first, last;
+        memcpy(&first, f, 8);
+        memcpy(&last, f + len - 8, 8);
+        memcpy(t, &first, 8);
+        memcpy(t + len - 8, &last, 8);
+    } else if (len) {
+        memcpy(to, from, len);
+    }
 }
 
 /* Its length in units. */

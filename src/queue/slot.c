@@ -12,6 +12,9 @@
 /* What is kept warm: in all, and the least that a block holds, so that it suits many. */
 #define KEPT_MOST 4096 /* KiB */
 #define LEAST     4    /* KiB */
+
+/* So many slots take turns, if they have what is wanted. */
+#define TURNS 4
 /* From about so many KiB in the ring on, a producer waits for a kept block: ns for each KiB. */
 #define AHEAD    1536
 #define WAIT_KIB 400
@@ -134,9 +137,10 @@ claim_if_kept(struct mp__ring *r, struct mp__slot *s, enum mp__slot_state state,
 }
 
 /*
- * A kept block for so much, not much too big; NULL.  By turns, beginning behind the one that was
- * claimed last: that one's cache lines are still the consumer's, and to take them back is dearer
- * than to take some from the cache that both share.
+ * A kept block for so much, not much too big; NULL.  By turns: the cache lines of the one that was
+ * claimed last are still the consumer's, and to take them back is dearer than to take some from the
+ * cache that both share.  But only a few take turns while they are enough, so that they all are in a
+ * cache.
  */
 static struct mp__slot *
 claim_kept(struct mp__ring *r, enum mp__slot_state state, uint64_t kib)
@@ -144,7 +148,7 @@ claim_kept(struct mp__ring *r, enum mp__slot_state state, uint64_t kib)
     if (atomic_load_explicit(&r->kept, memory_order_relaxed) <= 0) {
         return NULL;
     }
-    uint32_t turn = atomic_load_explicit(&r->turn, memory_order_relaxed);
+    uint32_t turn = atomic_load_explicit(&r->turn, memory_order_relaxed) % TURNS;
     for (int behind = 1; behind >= 0; behind--) {
         uint32_t number = 0;
         MP__EACH_SLOT(r, s)
@@ -412,14 +416,12 @@ mp__slot_reap(struct mp__ring *r)
     if (puts || gets) {
         settle_heap(r);
     }
-    if (puts) {
-        mp__ring_lock_put(r);
+    if (puts && !mp__ring_put_is_stuck(r, MP__TRY)) {
         free_of_dead(r, &a, MP__SLOT_FILLING);
         mp__ring_unlock_put(r);
     }
     size_t back = 0;
-    if (gets) {
-        mp__ring_lock_get(r);
+    if (gets && !mp__ring_get_is_stuck(r, MP__TRY)) {
         free_of_dead(r, &a, MP__SLOT_TAKING);
         back = return_of_dead(r, &a);
         mp__slot_recount(r);

@@ -18,7 +18,8 @@
  *                               slot before, so that who recovers takes the block out of it
  *           queue.get.consume   of the same: the store of head; ring->taking names the slot before,
  *                               so that who recovers decides which of ring and slot has the block
- *           queue.peek.release  the store of the word: KEPT, or FILLING and then the block is freed
+ *           queue.peek.release  the store of the word: KEPT, or FILLING and then the block is freed;
+ *                               of a loan before that the CAS to FILLING
  *           queue.peek.give_back  the store of RETURNED; so too for an owner who is dead
  *           queue.peek.again    the store of PEEKED in a slot that was RETURNED
  * Waiting   nobody waits for a slot: there is always another shelf
@@ -104,6 +105,17 @@ mp__slot_become(struct mp__slot *s, mp__ident owner, enum mp__slot_state state)
     uint64_t word = atomic_load_explicit(&s->word, memory_order_relaxed);
     atomic_store_explicit(&s->word, mp__slot_word(owner, mp__slot_kib(word), state),
                           memory_order_release);
+}
+
+/* From one state of ours to another, unless another thread of ours was faster. */
+static inline bool
+mp__slot_move(struct mp__slot *s, enum mp__slot_state from, enum mp__slot_state to)
+{
+    uint64_t word = atomic_load_explicit(&s->word, memory_order_relaxed);
+    return mp__slot_owner(word) == mp__self() && mp__slot_state(word) == from &&
+           atomic_compare_exchange_strong_explicit(
+               &s->word, &word, mp__slot_word(mp__slot_owner(word), mp__slot_kib(word), to),
+               memory_order_acq_rel, memory_order_relaxed);
 }
 
 static inline struct mp__parcel *

@@ -4,9 +4,10 @@
  * Layout    private: the list of watched queues, each with a pipe that holds one byte while the
  *           queue is readable, and one thread that looks after them.  Shared: a word in each ring,
  *           `watched`, 1 when somebody wants to be told of the next message; and the family's bell,
- *           a word that all watchers sleep on
+ *           a word that all watchers sleep on, and a lock
  * Writers   the list, the pipes: the holder of the mutex.  watched: a watcher stores 1, who put
- *           takes it.  bell.rung: who took a 1
+ *           takes it.  bell.rung: who took a 1.  bell.lock is held while a watcher looks at a queue,
+ *           which another process may be freeing, and while that one clears the queue's tag
  * Waiting   The watcher reads the bell, stores 1 in each queue that is not readable, looks at it
  *           once more, and sleeps until the bell changes, at most a slice.  So a burst of messages
  *           rings once, and queues that nobody watches cost one load
@@ -82,10 +83,17 @@ sleep_until_it_rings(uint32_t seen)
 
 /* ---- one queue ------------------------------------------------------------------------------- */
 
-static bool
-is_readable(mp_queue *q)
+int
+mp__watch_claim(mp_queue *q, const char *call)
 {
-    return mp__ring_count(&q->ring) != 0 || mp__ring_is_shutdown(&q->ring);
+    int status = mp__shared_check(q, MP__TAG_QUEUE, call);
+    if (status == 0) {
+        mp__ilock *lock = &mp__family->bell.lock; /* no dead owner leaves a trace under it */
+        (void)mp__ilock_acquire(lock, MP__NEVER);
+        status = mp__shared_claim(q, MP__TAG_QUEUE, call);
+        mp__ilock_release(lock);
+    }
+    return status;
 }
 
 static bool
@@ -94,27 +102,55 @@ is_there(const struct watch *w)
     return mp__shared_live(w->queue, MP__TAG_QUEUE) && w->queue->serial == w->serial;
 }
 
-/* The pipe says what is true now, and if that is "nothing", the next message rings the bell. */
+enum state { GONE, QUIET, READABLE, UNKNOWN };
+
+/*
+ * What the queue is now; if it is quiet, the next message rings the bell.  UNKNOWN: another watcher
+ * was stopped while it looked at one.
+ */
+static enum state
+look_at(const struct watch *w)
+{
+    mp__ilock *lock = &mp__family->bell.lock;
+    enum state now = GONE;
+    if (mp__ilock_acquire_until(lock, MP__TRY) < 0) {
+        return UNKNOWN;
+    }
+    if (is_there(w)) {
+        struct mp__ring *r = &w->queue->ring;
+        now = mp__ring_readable(r) ? READABLE : QUIET;
+        if (now == QUIET) {
+            atomic_store_explicit(&r->watched, 1, memory_order_seq_cst);
+            now = mp__ring_readable(r) ? READABLE : QUIET;
+        }
+    }
+    mp__ilock_release(lock);
+    return now;
+}
+
+static void
+tell(struct watch *w, bool readable)
+{
+    char byte = 0;
+    if (readable != w->told) {
+        ssize_t n = readable ? write(w->pipe[1], &byte, 1) : read(w->pipe[0], &byte, 1);
+        w->told = n == 1 || errno == EAGAIN ? readable : w->told;
+    }
+}
+
+/* The pipe says what is true now. */
 static void
 update(struct watch *w)
 {
     if (w->pipe[1] < 0) {
         return;
     }
-    if (!is_there(w)) {
+    enum state now = look_at(w);
+    if (now == GONE) {
         close(w->pipe[1]);
         w->pipe[1] = -1;
-        return;
-    }
-    bool readable = is_readable(w->queue);
-    if (!readable) {
-        atomic_store_explicit(&w->queue->ring.watched, 1, memory_order_seq_cst);
-        readable = is_readable(w->queue);
-    }
-    char byte = 0;
-    if (readable != w->told) {
-        ssize_t n = readable ? write(w->pipe[1], &byte, 1) : read(w->pipe[0], &byte, 1);
-        w->told = n == 1 || errno == EAGAIN ? readable : w->told;
+    } else if (now != UNKNOWN) {
+        tell(w, now == READABLE);
     }
 }
 
@@ -360,11 +396,14 @@ mp__watch_forget(mp_queue *q)
 }
 
 void
-mp__watch_look(mp_queue *q)
+mp__watch_look(mp_queue *q, bool was_empty)
 {
     pthread_mutex_lock(&mutex);
     struct watch *w = find(q);
     if (w) {
+        if (was_empty && w->pipe[1] >= 0) {
+            tell(w, false); /* what came since is told anew: who waits for edges needs one */
+        }
         update(w);
     }
     pthread_mutex_unlock(&mutex);
@@ -387,7 +426,7 @@ mp_queue_unwatch(mp_queue *q)
 {
     if (q && atomic_load_explicit(&mp__watching, memory_order_relaxed) != 0) {
         pthread_mutex_lock(&mutex);
-        struct watch *w = find_gone(q);
+        struct watch *w = mp__shared_live(q, MP__TAG_QUEUE) && find(q) ? NULL : find_gone(q);
         if (w) {
             take_out(w);
             return 0;

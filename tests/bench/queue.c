@@ -4,6 +4,8 @@
  * The contenders are in queue_*.c, with/queue_*.c and peer_queue.py.  A stream is timed from the
  * first message put to the last one got; a round trip is a message there and one back.  Asleep: both
  * sides work for a while before each message, so the other has gone to sleep; that work is taken off.
+ * Longest wait: of a burst of messages from four to four, the one that was longest on its way, from
+ * the call of put to the return of get.
  *
  *     bench_queue --big     a message of 2 GiB, and a backlog of ten million (queue_big.c)
  */
@@ -22,14 +24,14 @@
 
 #include <mp/mp.h>
 
-enum way { STREAM, ROUND_TRIP, ASLEEP, ALONE, CROWD };
+enum way { STREAM, ROUND_TRIP, ASLEEP, ALONE, CROWD, LONGEST };
 
 static const struct {
     enum way way;
     size_t size;
 } shapes[] = {
     {STREAM, 8},     {STREAM, 64}, {STREAM, 1024}, {STREAM, 64 << 10}, {STREAM, 1 << 20},
-    {ROUND_TRIP, 8}, {ASLEEP, 8},  {ALONE, 8},     {CROWD, 64},
+    {ROUND_TRIP, 8}, {ASLEEP, 8},  {ALONE, 8},     {CROWD, 64},        {LONGEST, 64},
 };
 /* The last two are in queue_object.c. */
 static const struct bench_case cases[] = {
@@ -42,12 +44,15 @@ static const struct bench_case cases[] = {
     {"8 B round trip, asleep", "us", 0},
     {"8 B put and got by one", "ns", 0},
     {"64 B, four to four", "ns", 0},
+    {"64 B, four to four, longest wait", "us", 1},
     {"[42, None, 'hello']", "ns", 0},
     {"[42, None, 'hello'] put and got by one", "ns", 0},
 };
 enum { CASES = sizeof shapes / sizeof *shapes, MOST_KINDS = 16, CROWD_SIDE = 4 };
 
-#define ASLEEP_NS 30000 /* of work: all spinning is over by then */
+#define BURST 20000 /* messages of each of the four, in which the longest wait is looked for */
+
+#define ASLEEP_NS 200000 /* of work: all spinning is over by then */
 
 /* A kind in a case. */
 struct stand {
@@ -112,12 +117,34 @@ side(void *state, int which, long ops)
 struct crowd {
     pid_t pids[2 * CROWD_SIDE];
     int requests[2 * CROWD_SIDE][2], answers[2];
+    _Atomic int64_t *longest; /* ns, of this round */
 };
+
+/* A message says when it was put. */
+static void
+crowd_put(struct run *r, char *data, size_t size)
+{
+    int64_t now = bench_now();
+    memcpy(data, &now, sizeof now);
+    r->stand.kind->put(r->channel, 0, data, size);
+}
+
+static void
+crowd_get(struct run *r, struct crowd *c, char *data, size_t size)
+{
+    int64_t put;
+    r->stand.kind->get(r->channel, 0, data, size);
+    memcpy(&put, data, sizeof put);
+    int64_t waited = bench_now() - put, most = atomic_load(c->longest);
+    while (waited > most && !atomic_compare_exchange_weak(c->longest, &most, waited)) {
+    }
+}
 
 static void
 crowd_member(struct run *r, struct crowd *c, int me)
 {
     const struct queue_kind *kind = r->stand.kind;
+    bool timed = shapes[r->stand.which].way == LONGEST;
     char data[64] = {0};
     long ops;
 #if defined __linux__
@@ -125,7 +152,11 @@ crowd_member(struct run *r, struct crowd *c, int me)
 #endif
     while (read(c->requests[me][0], &ops, sizeof ops) == sizeof ops && ops > 0) {
         for (long i = 0; i < ops; i++) {
-            if (me < CROWD_SIDE) {
+            if (timed && me < CROWD_SIDE) {
+                crowd_put(r, data, sizeof data);
+            } else if (timed) {
+                crowd_get(r, c, data, sizeof data);
+            } else if (me < CROWD_SIDE) {
                 kind->put(r->channel, 0, data, sizeof data);
             } else {
                 kind->get(r->channel, 0, data, sizeof data);
@@ -140,6 +171,7 @@ crowd_open(struct run *r)
 {
     struct crowd *c = calloc(1, sizeof *c);
     bench_check(c && pipe(c->answers) == 0, "crowd");
+    c->longest = bench_shared(sizeof *c->longest);
     for (int i = 0; i < 2 * CROWD_SIDE; i++) {
         bench_check(pipe(c->requests[i]) == 0, "pipe");
     }
@@ -188,7 +220,14 @@ crowd_close(struct crowd *c)
     }
     close(c->answers[0]);
     close(c->answers[1]);
+    bench_shared_free((void *)(uintptr_t)c->longest, sizeof *c->longest);
     free(c);
+}
+
+static bool
+is_crowd(size_t which)
+{
+    return shapes[which].way == CROWD || shapes[which].way == LONGEST;
 }
 
 /* ---- rounds ---------------------------------------------------------------------------------- */
@@ -203,7 +242,7 @@ open_run(const void *with)
     r->stand = *(const struct stand *)with;
     r->channel = r->stand.kind->open(shapes[r->stand.which].size);
     bench_check(r->channel != NULL, r->stand.kind->name);
-    if (shapes[r->stand.which].way == CROWD) {
+    if (is_crowd(r->stand.which)) {
         r->crowd = crowd_open(r);
     } else if (shapes[r->stand.which].way != ALONE) {
         r->pair = bench_pair_open(side, r);
@@ -216,7 +255,10 @@ round_run(void *state, long ops)
 {
     struct run *r = state;
     if (r->crowd) {
-        return crowd_round(r->crowd, ops);
+        atomic_store(r->crowd->longest, 0);
+        bool longest = shapes[r->stand.which].way == LONGEST;
+        double ns = crowd_round(r->crowd, longest ? ops * BURST : ops);
+        return longest ? (double)atomic_load(r->crowd->longest) : ns;
     }
     if (r->pair) {
         double ns = (double)bench_pair_round(r->pair, ops) / (double)ops;
@@ -254,7 +296,7 @@ stands_in(const struct queue_kind *kind, size_t which)
     enum way way = shapes[which].way;
     size_t size = shapes[which].size;
     unsigned no = kind->not_for;
-    return !((no & QUEUE_PAIRS && way == CROWD) || (no & QUEUE_STREAMS && way != STREAM) ||
+    return !((no & QUEUE_PAIRS && is_crowd(which)) || (no & QUEUE_STREAMS && way != STREAM) ||
              (no & QUEUE_FLOOR && way != ROUND_TRIP) || (no & QUEUE_BIG && size < 64 << 10) ||
              (kind->most && size > kind->most));
 }

@@ -114,8 +114,7 @@ use_macros(const mp_args *args, mp_queue *q, mp_lock *l, mp_rlock *r, mp_value *
     } pair;
     mp_value_free(mp_value_new_with('i', 7, &(mp_shared_options){.lock = l, .align = 64}));
     mp_value_free(mp_context_value(NULL, MP_STRUCT(struct pair), mp_none(), NULL));
-    mp_heap_free(mp_raw_value_new('d', 0.5));
-    mp_heap_free(mp_heap_malloc(10));
+    mp_free(mp_raw_value_new('d', 0.5));
     done += mp_value_write(v, &(struct pair){1, 2});
     done += mp_value_read(v, &pair);
     done += mp_array_write(a, 0, &(struct pair){1, 2});

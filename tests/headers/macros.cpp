@@ -57,8 +57,7 @@ use_macros(const mp_args *args, mp_queue *q, mp_lock *l, mp_rlock *r, mp_value *
     mp_shared_options shared = {};
     mp_value_free(mp_value_new_with('i', 7, nullptr));
     mp_value_free(mp_context_value(mp_get_context(nullptr), MP_STRUCT(pair), mp_none(), &shared));
-    mp_heap_free(mp_raw_value_new('d', 0.5));
-    mp_heap_free(mp_heap_malloc(10));
+    mp_free(mp_raw_value_new('d', 0.5));
     done += mp_value_read(v, &pair);
     done += mp_value_write(v, &pair);
     done += mp_array_read(a, -1, &pair);

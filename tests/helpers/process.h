@@ -168,9 +168,9 @@ capture_end(struct capture *c, char *text, size_t size)
     close(file);
 }
 
-/* The state letter of a process in /proc, 0 when it is gone. */
+/* The state letter of a process's first thread in /proc, 0 when it is gone; and how many threads. */
 static inline char
-state_of(pid_t pid)
+state_and_threads(pid_t pid, long *ret_threads)
 {
     char path[64], line[512];
     snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
@@ -180,15 +180,29 @@ state_of(pid_t pid)
         fclose(f);
     }
     line[n] = '\0';
-    char *bracket = strrchr(line, ')');
-    return bracket && bracket[1] ? bracket[2] : 0;
+    char *bracket = strrchr(line, ')'), state = 0;
+    *ret_threads = 0;
+    if (bracket) {
+        sscanf(bracket + 1,
+               " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %ld", &state,
+               ret_threads);
+    }
+    return state;
+}
+
+static inline char
+state_of(pid_t pid)
+{
+    long threads;
+    return state_and_threads(pid, &threads);
 }
 
 static inline bool
 is_running(pid_t pid)
 {
-    char state = state_of(pid);
-    return state && state != 'Z' && state != 'X';
+    long threads;
+    char state = state_and_threads(pid, &threads);
+    return state && ((state != 'Z' && state != 'X') || threads > 1);
 }
 
 #endif

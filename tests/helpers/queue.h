@@ -6,6 +6,8 @@
 
 #include <poll.h>
 
+#include "helpers/sleepers.h"
+
 /* A constructor's queue, or the test fails with its text. */
 static inline mp_queue *
 made(mp_queue *q)

@@ -478,6 +478,8 @@ static struct world w16 = {.size = SMALL, .free_left = true, .free_right = true}
 static struct world w17 = {.size = SMALL, .free_left = true, .free_right = true};
 static struct world w18 = {.size = 1000};
 static struct world w19 = {.size = 1000};
+static struct world w24 = {.size = 8 << 20}; /* its pages come and go without the lock */
+static struct world w25 = {.size = 8 << 20};
 static struct world w20 = {.size = 40};
 static struct world w21 = {.size = 0};
 static struct world w22 = {.size = 0};
@@ -614,6 +616,20 @@ static const struct torture_case cases[] = {
      .operation = do_free_from,
      .check = check_slot,
      .arg = &w19},
+    {.name = "heap.alloc.alloc_to+big",
+     .commits = COMMITS,
+     .set_up = plan_slot,
+     .operation = do_alloc_to,
+     .check = check_slot,
+     .quick = 60,
+     .arg = &w24},
+    {.name = "heap.alloc.free_from+big",
+     .commits = COMMITS,
+     .set_up = plan_full_slot,
+     .operation = do_free_from,
+     .check = check_slot,
+     .quick = 60,
+     .arg = &w25},
     {.name = "heap.alloc.malloc+first call",
      .commits = COMMITS,
      .set_up = plan_malloc,

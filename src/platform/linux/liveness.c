@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -105,6 +106,13 @@ is_our_zombie(pid_t pid)
     int status = waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT);
     pthread_setcancelstate(state, &state);
     return status == 0 && info.si_pid == pid;
+}
+
+bool
+mp__plat_thread_stopped(uint32_t number)
+{
+    struct status s;
+    return read_status((pid_t)number, &s) < 0 || s.state == 'T' || s.state == 't';
 }
 
 uint32_t
@@ -219,4 +227,10 @@ mp__plat_die_with(int fd)
         kill(getpid(), SIGKILL); /* it ended before we asked */
     }
     return 0;
+}
+
+int
+mp__plat_die_with_forker(bool on)
+{
+    return prctl(PR_SET_PDEATHSIG, on ? SIGKILL : 0) < 0 ? -errno : 0;
 }

@@ -6,7 +6,11 @@
  */
 #include "platform/linux/linux.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
 
 bool
 mp__plat_stdin_has_unread(void)
@@ -16,6 +20,14 @@ mp__plat_stdin_has_unread(void)
 #else
     return true;
 #endif
+}
+
+bool
+mp__plat_stdin_is_null(void)
+{
+    struct stat st;
+    return fstat(STDIN_FILENO, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3) &&
+           (fcntl(STDIN_FILENO, F_GETFL) & O_ACCMODE) != O_WRONLY; /* nohup's is for writing */
 }
 
 static bool

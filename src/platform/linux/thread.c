@@ -20,8 +20,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "base/hot_tls.h"
-
 /* As the kernel has it: struct robust_list_head. */
 struct list_head {
     void *first;
@@ -37,8 +35,8 @@ struct list_head {
 #endif
 
 static MP__HOT_TLS uint32_t cached_tid;
-static MP__HOT_TLS struct list_head *cached_head; /* &no_head: there is none */
-static struct list_head no_head;
+MP__HOT_TLS struct mp__plat_hint mp__plat_hint;
+static MP__HOT_TLS volatile uintptr_t told_nobody; /* where there is no list */
 
 uint32_t
 mp__plat_tid(void)
@@ -61,7 +59,7 @@ ask_for_head(void)
     struct list_head *head = NULL;
     size_t size = 0;
     if (syscall(SYS_get_robust_list, 0, &head, &size) < 0 || size != sizeof(struct list_head)) {
-        return &no_head;
+        return NULL;
     }
     return head;
 }
@@ -86,41 +84,22 @@ take_robust_mutex(void)
     pthread_mutexattr_destroy(&kind);
 }
 
-static void
-find_head(void)
+void
+mp__plat_find_hint(void)
 {
     struct list_head *head = ask_for_head();
     if (head == NULL) {
         take_robust_mutex();
         head = ask_for_head();
     }
-    cached_head = head == NULL ? &no_head : head;
-}
-
-void
-mp__plat_dying_hint(_Atomic uint64_t *word)
-{
-    if (cached_head == NULL) {
-        find_head();
-    }
-    struct list_head *head = cached_head;
-    if (head == &no_head) {
-        return;
-    }
-    uintptr_t pending = 0;
-    if (word != NULL) {
-        /* The kernel adds the offset of the futex in a robust mutex of the libc. */
-        pending = (uintptr_t)word + LOW_HALF - (uintptr_t)head->futex_offset;
-    }
-    /* Only this thread dies by it, so the order within the thread is all that matters. */
-    atomic_signal_fence(memory_order_seq_cst);
-    head->list_op_pending = pending;
-    atomic_signal_fence(memory_order_seq_cst);
+    mp__plat_hint.tell = head ? &head->list_op_pending : &told_nobody;
+    /* The kernel adds the offset of the futex in a robust mutex of the libc. */
+    mp__plat_hint.offset = head ? (uintptr_t)(LOW_HALF - head->futex_offset) : 0;
 }
 
 void
 mp__plat_forget_thread(void)
 {
     cached_tid = 0;
-    cached_head = NULL;
+    mp__plat_hint.tell = NULL;
 }

@@ -13,6 +13,13 @@
 #include <signal.h>
 #include <unistd.h>
 
+bool
+mp__plat_thread_stopped(uint32_t number)
+{
+    (void)number;
+    return true;
+}
+
 uint32_t
 mp__plat_start_time(pid_t pid)
 {
@@ -106,4 +113,11 @@ int
 mp__plat_die_with(int fd)
 {
     return mp__plat_watch(fd);
+}
+
+int
+mp__plat_die_with_forker(bool on)
+{
+    (void)on;
+    return -ENOTSUP;
 }

@@ -9,6 +9,12 @@ mp__plat_stdin_has_unread(void)
     return true;
 }
 
+bool
+mp__plat_stdin_is_null(void)
+{
+    return false;
+}
+
 void
 mp__plat_flush_output(void)
 {

@@ -31,10 +31,13 @@ mp__plat_first_thread(void)
     return pthread_equal(first, pthread_self()) != 0;
 }
 
+MP__HOT_TLS struct mp__plat_hint mp__plat_hint;
+
 void
-mp__plat_dying_hint(_Atomic uint64_t *word)
+mp__plat_find_hint(void)
 {
-    (void)word;
+    static MP__HOT_TLS volatile uintptr_t told_nobody;
+    mp__plat_hint.tell = &told_nobody;
 }
 
 void

@@ -161,6 +161,49 @@ in_processes(void)
     OK(mp_set_executable(NULL));
 }
 
+/* An object that nobody has any more: it goes with a sweep. */
+static void
+in_sweeps(void)
+{
+    mp_process *p =
+        mp_process_new(nothing, mp_args(1, "x"), &(mp_process_options){.context = context});
+    CHECK(p);
+    OK(mp_process_set_userdata(p, mp_from("more")));
+    OK(mp_process_start(p));
+    OK(mp_process_free(p));
+}
+
+static void
+do_no_harm(void *arg)
+{
+    (void)arg;
+}
+
+static int
+do_no_harm_in_a_child(void *obj)
+{
+    (void)obj;
+    return 0;
+}
+
+static void
+at_the_end(void)
+{
+    int object = 0;
+    OK(mp_atexit(do_no_harm, &object));
+    mp_finalizer f = mp_finalize_new(NULL, do_no_harm, NULL, 3);
+    CHECK(f != 0);
+    OK(mp_register_after_fork(NULL, do_no_harm_in_a_child));
+    mp_fork_lock *lock = mp_fork_lock_new();
+    CHECK(lock);
+    OK(mp_fork_lock_acquire(lock, true));
+    OK(mp_fork_lock_release(lock));
+    OK(mp_fork_lock_free(lock));
+    OK(mp_unregister_after_fork(NULL, do_no_harm_in_a_child));
+    OK(mp_finalize_cancel(f));
+    OK(mp_atexit_unregister(do_no_harm, &object));
+}
+
 static int
 twice(const void *in, void *out)
 {
@@ -198,6 +241,7 @@ static const struct room {
     {"queues", in_queues, 1},       {"connections", in_connections, 1},
     {"arguments", in_arguments, 1}, {"log", in_log, 1},
     {"processes", in_processes, 8}, {"pools", in_pools, 64},
+    {"end", at_the_end, 1},         {"sweeps", in_sweeps, 16},
 };
 #define ROOMS (sizeof rooms / sizeof *rooms)
 
