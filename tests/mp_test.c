@@ -154,13 +154,23 @@ add_children(struct holdings *h)
     }
 }
 
+/* Whether it is the name of a test that runs beside this one, "mp-test-PID-...". */
+static bool
+is_anothers(const char *name)
+{
+    long owner;
+    name += strncmp(name, "sem.", 4) == 0 ? 4 : 0;
+    return sscanf(name, "mp-test-%ld-", &owner) == 1 && owner != (long)getpid();
+}
+
 static void
 add_shared_names(struct holdings *h)
 {
     DIR *dir = opendir("/dev/shm");
     for (struct dirent *e; dir && (e = readdir(dir));) {
         struct stat st;
-        if (e->d_name[0] != '.' && fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+        if (e->d_name[0] != '.' && !is_anothers(e->d_name) &&
+            fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
             st.st_uid == geteuid()) {
             add(h, "name /dev/shm/%.250s", e->d_name);
         }

@@ -13,7 +13,8 @@
 
 #define PATIENCE 20.0 /* far less than a start's own, and than for ever */
 
-static struct note *note; /* known to what is preloaded by its environment */
+static const char *program; /* argv[0] */
+static struct note *note;   /* known to what is preloaded by its environment */
 
 static int
 do_nothing(const mp_args *args)
@@ -251,7 +252,7 @@ check_end_with_client(const char *kind)
         dup2(fds[1], STDOUT_FILENO);
         close(fds[0]);
         close(fds[1]);
-        execl("/proc/self/exe", "test_forkserver_fault", "client", kind, (char *)NULL);
+        execl("/proc/self/exe", program, "client", kind, (char *)NULL);
         _exit(127);
     }
     close(fds[1]);
@@ -329,6 +330,7 @@ int
 main(int argc, char **argv)
 {
     mp_freeze_support(argc, argv);
+    program = argv[0];
     if (argc > 2 && strcmp(argv[1], "client") == 0) {
         be_client(argv[2]);
     }

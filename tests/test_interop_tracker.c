@@ -94,7 +94,7 @@ static void
 new_name(char name[64])
 {
     static int counter;
-    snprintf(name, 64, "/mp-test-interop-%ld-%d", (long)getpid(), ++counter);
+    snprintf(name, 64, "/mp-test-%ld-interop-%d", (long)getpid(), ++counter);
 }
 
 /* ---- Python is our tracker's client ---------------------------------------------------------- */

@@ -94,7 +94,7 @@ test_tracker_owner_killed_its_names_go(void **state)
     struct note *n = note_new();
     for (int i = 0; i < 2; i++) {
         char name[64];
-        snprintf(name, sizeof name, "/mp-test-owner-%ld-%d", (long)getpid(), i);
+        snprintf(name, sizeof name, "/mp-test-%ld-owner-%d", (long)getpid(), i);
         atomic_store(&n->ready, 0);
         mp_process *p = start(own_and_hang, mp_args((void *)n, name));
         wait_for(&n->ready, 1);
@@ -282,7 +282,7 @@ plain_main(const char *how)
 {
     char name[64];
     int code = -1;
-    snprintf(name, sizeof name, "/mp-test-plain-%ld", (long)getpid());
+    snprintf(name, sizeof name, "/mp-test-%ld-plain", (long)getpid());
     int fd = shm_open(name, O_CREAT | O_EXCL | O_RDWR, 0600);
     if (fd < 0 || mp_resource_tracker_register(name, "shared_memory") != 0) {
         return 90;

@@ -84,6 +84,20 @@ mp__authkey_adopt(mp_process *p, const void *key, size_t len)
     return p->authkey ? 0 : mp_last_error();
 }
 
+struct mp__authkey *
+mp__authkey_hold(mp_process *p, const void **ret_key, size_t *ret_len)
+{
+    mp__children_lock();
+    struct mp__authkey *k = p->authkey;
+    if (k) {
+        k->refs++;
+    }
+    mp__children_unlock();
+    *ret_key = k ? k->bytes : NULL;
+    *ret_len = k ? k->len : 0;
+    return k;
+}
+
 void
 mp__authkey_unref(struct mp__authkey *k)
 {

@@ -204,104 +204,154 @@ own_start(void)
     return (uint32_t)word;
 }
 
-int
-mp__launch_make(mp_process *p, const char *method, struct mp__launch *ret)
-{
-    ret->block = NULL;
-    ret->fd_count = 0;
-    ret->lifeline = ret->tracker = -1;
-    const mp__obj_handles handles = {
-        .connection_out = connection_out, .fd_out = fd_out, .ctx = ret};
-    void *args = NULL;
-    size_t args_len = 0; /* of no arguments: nothing is sent */
-    int status = 0;
+/* What a block is filled from; sizes with the NUL. */
+struct content {
     mp_reducer reducer;
-    mp__context_reducer(methods[method_index(method)], &reducer);
+    void *args; /* their bytes; NULL: none */
+    struct mp__authkey *authkey;
+    const void *key;
+    char dir[4096], temp_dir[MP__TEMP_DIR_BYTES];
+    size_t args_len, key_len, name_len, identity_len, parent_len, dir_len, temp_dir_len;
+};
+
+/* 0 or an error with text. */
+static int
+gather(mp_process *p, const char *method, struct mp__launch *l, struct content *c)
+{
+    const mp__obj_handles handles = {.connection_out = connection_out, .fd_out = fd_out, .ctx = l};
+    c->args = NULL;
+    c->args_len = 0; /* of no arguments: nothing is sent */
+    mp__context_reducer(methods[method_index(method)], &c->reducer);
     if (mp_args_len(p->args) > 0 || p->userdata) {
-        status = dump_args(p, &reducer, &handles, &args, &args_len);
+        int status = dump_args(p, &c->reducer, &handles, &c->args, &c->args_len);
+        if (status < 0) {
+            return status;
+        }
     }
-    if (status < 0) {
-        return status;
-    }
-    mp_process *self = mp_current_process();
-    size_t identity_len = strlen(p->identity) + 1;
+    const mp_process *self = mp_current_process();
+    c->authkey = mp__authkey_hold(p, &c->key, &c->key_len);
+    c->identity_len = strlen(p->identity) + 1;
     mp__children_lock(); /* another thread may name us, or it, anew */
-    size_t name_len = strlen(p->name) + 1, parent_len = strlen(self->name) + 1;
+    c->name_len = strlen(p->name) + 1;
+    c->parent_len = strlen(self->name) + 1;
     mp__children_unlock();
-    char dir[4096];
-    size_t dir_len = directory(method, dir, sizeof dir);
-    size_t attributes_size = p->attributes ? p->attributes->size : 0;
-    size_t attributes_len = (attributes_size + 7) / 8 * 8;
-    char temp_dir[MP__TEMP_DIR_BYTES];
-    mp__temp_dir_get(temp_dir);
-    size_t temp_dir_len = strlen(temp_dir) + 1, authkey_len = 0;
-    size_t run_len = (p->run ? sizeof(mp__funcref) : 0) + (reducer.load ? sizeof(mp__funcref) : 0);
-    const void *authkey = mp_process_authkey(p, &authkey_len);
-    struct block *b = mp_malloc(sizeof *b + attributes_len + run_len + name_len + identity_len +
-                                parent_len + dir_len + temp_dir_len + authkey_len + args_len);
-    if (!b) {
-        free(args);
-        return MP_ENOMEM;
-    }
+    c->dir_len = directory(method, c->dir, sizeof c->dir);
+    mp__temp_dir_get(c->temp_dir);
+    c->temp_dir_len = strlen(c->temp_dir) + 1;
+    return 0;
+}
+
+static void
+describe(struct block *b, const mp_process *p, const char *method, const struct content *c)
+{
     memset(b, 0, sizeof *b);
     b->magic = BLOCK_MAGIC;
     b->method = method_index(method);
     b->parent_pid = (int32_t)getpid();
     b->parent_start = own_start();
     b->daemon = p->daemon;
-    b->name_len = (uint32_t)name_len;
-    b->identity_len = (uint32_t)identity_len;
-    b->parent_name_len = (uint32_t)parent_len;
-    b->dir_len = (uint32_t)dir_len;
-    b->args_len = args_len;
+    b->name_len = (uint32_t)c->name_len;
+    b->identity_len = (uint32_t)c->identity_len;
+    b->parent_name_len = (uint32_t)c->parent_len;
+    b->dir_len = (uint32_t)c->dir_len;
+    b->temp_dir_len = (uint32_t)c->temp_dir_len;
+    b->authkey_len = (uint32_t)c->key_len;
+    b->args_len = c->args_len;
+    b->attributes_len = p->attributes ? (uint32_t)((p->attributes->size + 7) / 8 * 8) : 0;
     b->ticket = p->ticket;
-    b->attributes_len = (uint32_t)attributes_len;
-    b->temp_dir_len = (uint32_t)temp_dir_len;
     b->fork_strict = mp__fork_strict();
     mp__logger_describe(&b->log);
-    if (p->attributes) {
-        memcpy(b->text, p->attributes, attributes_size);
-    }
     b->has_context = p->context != NULL;
     b->has_run = p->run != NULL;
-    b->has_reducer = reducer.load != NULL;
+    b->has_reducer = c->reducer.load != NULL;
     b->has_args = mp_args_len(p->args) > 0 || p->userdata;
     b->has_userdata = p->userdata != NULL;
-    b->authkey_len = (uint32_t)authkey_len;
+}
+
+/* What lies behind the struct. */
+static void
+fill(struct block *b, const mp_process *p, const struct content *c)
+{
+    if (p->attributes) {
+        memcpy(b->text, p->attributes, p->attributes->size);
+    }
+    char *to = b->text + b->attributes_len + refs_size(b);
     mp__children_lock();
-    char *to = append_text(b->text + attributes_len + run_len, p->name, name_len);
-    to = append(to, p->identity, identity_len);
-    to = append_text(to, self->name, parent_len);
+    to = append_text(to, p->name, c->name_len);
+    to = append(to, p->identity, c->identity_len);
+    to = append_text(to, mp__process_self()->name, c->parent_len);
     mp__children_unlock();
-    to = append(to, dir, dir_len);
-    to = append(to, temp_dir, temp_dir_len);
-    if (authkey_len > 0) {
-        to = append(to, authkey, authkey_len);
+    to = append(to, c->dir, c->dir_len);
+    to = append(to, c->temp_dir, c->temp_dir_len);
+    if (c->key_len > 0) {
+        to = append(to, c->key, c->key_len);
     }
-    if (args_len > 0) {
-        append(to, args, args_len);
+    if (c->args_len > 0) {
+        append(to, c->args, c->args_len);
     }
-    free(args);
-    ret->block = b;
-    status = mp__funcref_make((mp__func)p->target, &b->target);
+}
+
+/* The functions, as the child will find them. */
+static int
+refer(struct block *b, const mp_process *p, const mp_reducer *reducer)
+{
+    int status = mp__funcref_make((mp__func)p->target, &b->target);
     if (status == 0 && p->run) {
         status = mp__funcref_make((mp__func)p->run, run_of(b));
     }
-    if (status == 0 && reducer.load) {
-        status = mp__funcref_make((mp__func)reducer.load, loader_of(b));
+    if (status == 0 && reducer->load) {
+        status = mp__funcref_make((mp__func)reducer->load, loader_of(b));
     }
-    if (status == 0) {
-        status = share_tracker(ret);
-        b->has_tracker = ret->tracker >= 0;
-    }
+    return status;
+}
+
+/* The descriptors that every child has, behind those of its arguments. */
+static int
+add_descriptors(mp_process *p, struct mp__launch *l)
+{
+    int status = share_tracker(l);
+    ((struct block *)l->block)->has_tracker = l->tracker >= 0;
     if (status == 0 && p->daemon) {
-        ret->lifeline = status = mp__children_lifeline(p);
-        ret->fds[ret->fd_count++] = ret->lifeline;
+        l->lifeline = status = mp__children_lifeline(p);
+        l->fds[l->fd_count++] = l->lifeline;
+    }
+    return status < 0 ? status : 0;
+}
+
+int
+mp__launch_make(mp_process *p, const char *method, struct mp__launch *ret)
+{
+    ret->block = NULL;
+    ret->fd_count = 0;
+    ret->lifeline = ret->tracker = -1;
+    struct content c;
+    int status = gather(p, method, ret, &c);
+    if (status < 0) {
+        return status;
+    }
+    struct block head;
+    describe(&head, p, method, &c);
+    struct block *b =
+        mp_malloc(sizeof *b + head.attributes_len + refs_size(&head) + c.name_len + c.identity_len +
+                  c.parent_len + c.dir_len + c.temp_dir_len + c.key_len + c.args_len);
+    if (b) {
+        *b = head;
+        fill(b, p, &c);
+    }
+    mp__authkey_unref(c.authkey);
+    free(c.args);
+    if (!b) {
+        return MP_ENOMEM;
+    }
+    ret->block = b;
+    status = refer(b, p, &c.reducer);
+    if (status == 0) {
+        status = add_descriptors(p, ret);
     }
     if (status < 0) {
         mp__launch_done(ret);
     }
-    return status < 0 ? status : 0;
+    return status;
 }
 
 void

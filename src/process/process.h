@@ -205,6 +205,8 @@ pid_t mp__process_parent_pid(void);
 
 int mp__authkey_inherit(mp_process *p); /* this process's.  0 or an error with text */
 int mp__authkey_adopt(mp_process *p, const void *key, size_t len);
+/* The key of a process that was not started; it stays, whatever another thread sets, until unref. */
+struct mp__authkey *mp__authkey_hold(mp_process *p, const void **ret_key, size_t *ret_len);
 void mp__authkey_unref(struct mp__authkey *k); /* NULL is fine */
 
 /* Whether the process that mp_parent_process() tells of has ended. */

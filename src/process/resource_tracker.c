@@ -69,8 +69,9 @@ static MP__FORK_DATA int making[2] = {-1, -1}; /* the pipe of a launch */
 /* Under mutex. */
 static pid_t leaving[MOST_LEAVING];
 static MP__FORK_DATA size_t leaving_count;
-static MP__FORK_DATA pid_t reaped_pid; /* the latest, for another thread that waits for it */
+static MP__FORK_DATA pid_t reaped_pid; /* the latest, for who asks for its end later */
 static int reaped_code;
+static bool reaped_told; /* somebody did */
 
 /* ---- fork ------------------------------------------------------------------------------------ */
 
@@ -193,6 +194,7 @@ collect(pid_t pid, int pidfd, int *ret_code)
             mp__plat_reap(pid, pidfd);
             reaped_pid = pid;
             reaped_code = *ret_code;
+            reaped_told = false;
         }
         leaving[i] = leaving[--leaving_count];
     }
@@ -327,6 +329,7 @@ give_up(void)
     bool died = is_ours(atomic_load(&tracker_fd));
     let_go();
     reap_leaving();
+    reaped_told = true; /* by a warning */
     unlock();
     return died;
 }
@@ -451,16 +454,15 @@ mp_resource_tracker_setfd(int fd)
     return 0;
 }
 
-/* The one that left last, -1: none. */
+/* The one that left last, if nobody was told its end; -1: none. */
 static pid_t
 stop(void)
 {
     lock();
     let_go();
-    reap_leaving();
-    pid_t pid = leaving_count > 0 ? leaving[leaving_count - 1] : -1;
+    pid_t pid = leaving_count > 0 ? leaving[leaving_count - 1] : reaped_told ? -1 : reaped_pid;
     unlock();
-    return pid;
+    return pid > 0 ? pid : -1;
 }
 
 int
@@ -473,12 +475,8 @@ mp_resource_tracker_stop(double timeout, int *ret_exitcode)
     if (status < 0) {
         return status;
     }
-    lock();
-    pid_t latest = tracker_pid;
-    unlock();
     pid_t pid = stop();
     end(&c);
-    pid = latest > 0 ? latest : pid; /* it may have ended, and been reaped, in between */
     if (pid <= 0) {
         return MP_NOT_YET;
     }
@@ -489,6 +487,9 @@ mp_resource_tracker_stop(double timeout, int *ret_exitcode)
     if (status < 0) {
         return mp__error_os(-status, "mp_resource_tracker_stop: its status");
     }
+    lock();
+    reaped_told |= reaped_pid == pid;
+    unlock();
     if (ret_exitcode) {
         *ret_exitcode = code;
     }
@@ -537,4 +538,8 @@ mp__tracker_end(void)
     if (pid > 0) {
         wait_for(pid, mp__plat_now() + END_PATIENCE, &code);
     }
+    lock();
+    reap_leaving();
+    reaped_told = true;
+    unlock();
 }

@@ -313,14 +313,15 @@ be_victim(const char *which)
 
 /* ---- the watcher ------------------------------------------------------------------------------*/
 
-/* Names in a directory that begin so. */
+/* Names in a directory that begin so; not those of other tests that run beside us. */
 static int
 names(const char *directory, const char *begin_with)
 {
     int count = 0;
     DIR *dir = opendir(directory);
     for (struct dirent *e; dir && (e = readdir(dir)) != NULL;) {
-        if (e->d_name[0] != '.' && strncmp(e->d_name, begin_with, strlen(begin_with)) == 0) {
+        if (e->d_name[0] != '.' && strncmp(e->d_name, begin_with, strlen(begin_with)) == 0 &&
+            strncmp(e->d_name, "mp-test-", 8) != 0) {
             count++;
         }
     }
