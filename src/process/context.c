@@ -263,10 +263,13 @@ int
 mp__context_check_threads(const char *child)
 {
     static _Atomic pid_t warned; /* the process that was */
-    pid_t pid = getpid();
     bool refuse = is_strict();
-    if (!refuse && (!mp__log_heard(MP_LOG_WARNING) || atomic_load(&warned) == pid)) {
+    if (!refuse && !mp__log_heard(MP_LOG_WARNING)) {
         return 0; /* nobody would hear it: threads are not counted */
+    }
+    pid_t pid = getpid();
+    if (!refuse && atomic_load(&warned) == pid) {
+        return 0;
     }
     int threads = mp__plat_threads();
     if (threads <= 1) {

@@ -35,42 +35,70 @@ next_number(pid_t owner)
     return (unsigned)(next & UINT32_MAX);
 }
 
+/* As stpcpy; printf is much code for a program to have at hand at each start. */
+static char *
+put(char *to, const char *text)
+{
+    while ((*to = *text++) != '\0') {
+        to++;
+    }
+    return to;
+}
+
+static char *
+put_number(char *to, unsigned n)
+{
+    if (n >= 10) {
+        to = put_number(to, n / 10);
+    }
+    *to = (char)('0' + n % 10);
+    to[1] = '\0';
+    return to + 1;
+}
+
 /*
- * The object of programs that have one at a time: parent and child write to it right after the fork,
- * and here that is no page more to copy.
+ * The object of programs that have one at a time, with its texts: parent and child write to it right
+ * after the fork, and here that is no page more to copy.
  */
-#define NEAR_ROOM 32
+#define NEAR_ROOM 48
 static MP__FORK_DATA struct {
     mp_process object;
-    char identity[NEAR_ROOM];
+    char identity[NEAR_ROOM], name[NEAR_ROOM];
 } near;
 static MP__FORK_DATA atomic_bool near_taken;
 
+/* What a child's number and the ':' before it take, with the NUL. */
+#define NUMBER_ROOM 12
+
 /*
- * An object that is all 0 but for its owner and its identity: "3" in the main process, "1:3"
- * in its first child.  NULL: no memory.
+ * An object that is all 0 but for its owner, its identity ("3" in the main process, "1:3" in its first
+ * child) and the name that it has by default, which lie behind it.  NULL: no memory.
  */
 static mp_process *
-blank(void)
+blank(const mp_context *context)
 {
     const char *mine = mp__process_self()->identity;
-    size_t room = strlen(mine) + 16;
+    const char *prefix = context ? context->process_prefix : "Process";
+    size_t identity_room = strlen(mine) + NUMBER_ROOM, room = strlen(prefix) + 1 + identity_room;
     mp_process *p;
+    char *identity = near.identity, *name = near.name;
     if (room <= NEAR_ROOM && !atomic_exchange(&near_taken, true)) {
         p = &near.object;
-        p->identity = near.identity;
     } else {
-        p = malloc(sizeof *p + room);
+        p = malloc(sizeof *p + identity_room + room);
         if (!p) {
             return NULL;
         }
-        p->identity = (char *)(p + 1);
+        identity = (char *)(p + 1);
+        name = identity + identity_room;
     }
-    char *identity = p->identity;
     memset(p, 0, sizeof *p);
-    p->identity = identity;
     p->owner = getpid();
-    snprintf(identity, room, "%s%s%u", mine, *mine ? ":" : "", next_number(p->owner));
+    p->identity = identity;
+    p->name = name;
+    char *end = put(identity, mine);
+    put_number(*mine ? put(end, ":") : end, next_number(p->owner));
+    put(put(put(name, prefix), "-"), identity);
     return p;
 }
 
@@ -103,18 +131,6 @@ mp__process_destroy(mp_process *p)
     errno = saved;
 }
 
-static char *
-default_name(const mp_context *context, const char *identity)
-{
-    const char *prefix = context ? context->process_prefix : "Process";
-    size_t size = strlen(prefix) + strlen(identity) + 2;
-    char *s = malloc(size);
-    if (s) {
-        snprintf(s, size, "%s-%s", prefix, identity);
-    }
-    return s;
-}
-
 /* ---- making ---------------------------------------------------------------------------------- */
 
 static int
@@ -142,7 +158,7 @@ mp_process_new(mp_target target, mp_args *args, const mp_process_options *option
     struct mp__attributes *attributes = NULL;
     if (check_options(o) == 0 && mp__process_init() == 0 &&
         mp__attributes_make(o, &attributes) == 0) {
-        p = blank();
+        p = blank(o->context);
         if (!p) {
             free(attributes);
             mp__error(MP_ENOMEM, "mp_process_new: no memory");
@@ -159,8 +175,10 @@ mp_process_new(mp_target target, mp_args *args, const mp_process_options *option
     p->sentinel = p->start_pipe = p->lifeline = -1;
     p->daemon =
         o->daemon == MP_DAEMON_INHERIT ? mp__process_self()->daemon : o->daemon == MP_DAEMON_YES;
-    p->name = o->name && *o->name ? strdup(o->name) : default_name(o->context, p->identity);
-    p->name_is_ours = p->name != NULL;
+    if (o->name && *o->name) {
+        p->name = strdup(o->name);
+        p->name_is_ours = p->name != NULL;
+    }
     if (mp__authkey_inherit(p) < 0) {
         mp__process_destroy(p);
         return NULL;

@@ -39,9 +39,8 @@ struct mp_process {
     pid_t owner; /* the process that made the object */
     pid_t pid;
     char *name;
-    bool name_is_ours; /* to free */
-    char *
-        identity; /* "1", "1:2": child indices from the main process; "" for it; lies with the object */
+    bool name_is_ours; /* to free; else it lies with the object */
+    char *identity;    /* "1", "1:2": child indices from the main process; "" for it; the same */
     bool daemon;
     bool foreign;                 /* an object that only tells about another process (the parent) */
     bool lost;                    /* ended, but somebody else took the status */
