@@ -290,7 +290,7 @@ taken(struct mp__ring *r, struct want *w, uint64_t head)
     if (w->slot && w->place) {
         struct mp__parcel *p = mp__slot_parcel(w->slot);
         memcpy(w->to, p->bytes, mp__record_len(p->header));
-        mp__slot_release(r, w->slot);
+        mp__slot_release(r, w->slot, false);
     }
     if (__builtin_expect(atomic_load_explicit(&r->shelves, memory_order_relaxed) != NULL, 0) &&
         is_time_to_look(head)) {

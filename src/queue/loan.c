@@ -59,7 +59,7 @@ mp__ring_commit(struct mp__ring *r, enum mp__ring_type type, void *data, size_t 
     /* A message must not hold much more memory than it needs. */
     int status = mp__ring_put(r, type, data, len, until);
     if (status == 0) {
-        mp__slot_release(r, s);
+        mp__slot_release(r, s, true);
     }
     return status;
 }
@@ -70,7 +70,8 @@ release(struct mp__ring *r, void *data, enum mp__slot_state from, enum mp__slot_
         const char *how)
 {
     struct mp__slot *s = mp__slot_lent(r, data, from);
-    return s && mp__slot_move(s, from, to) ? (mp__slot_release(r, s), 0) : not_lent(how, data);
+    return s && mp__slot_move(s, from, to) ? (mp__slot_release(r, s, true), 0)
+                                           : not_lent(how, data);
 }
 
 int

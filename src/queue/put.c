@@ -423,7 +423,7 @@ put_big(struct mp__ring *r, enum mp__ring_type type, const void *data, size_t le
     memcpy(mp__slot_parcel(s)->bytes, data, len);
     status = mp__ring_put_slot(r, type, s, len, until);
     if (status < 0 && status != MP_EVALUE) { /* that would be: freed meanwhile, with its slots */
-        mp__slot_release(r, s);
+        mp__slot_release(r, s, true);
     }
     return status;
 }

@@ -116,7 +116,9 @@ struct mp__ring {
     _Atomic int32_t kept;              /* KiB of blocks that are kept, about */
     _Atomic uint32_t kept_at;          /* at which message one was last kept */
     _Atomic uint32_t run;              /* big messages since it was last seen empty */
-    _Atomic uint32_t turn;      /* the slot from which on the next kept block is looked for */
+    _Atomic uint32_t turn; /* the slot from which on the next kept block is looked for */
+    _Atomic bool
+        was_lent; /* the block that was kept last was not read as a whole, for all we know */
     _Atomic uint64_t waited_at; /* head when a producer waited for a kept block in vain */
     _Alignas(64) struct mp__ring_bytes put_bytes; /* only with maxbytes */
     _Alignas(64) struct mp__ring_bytes got_bytes;

@@ -13,7 +13,7 @@
 #define KEPT_MOST 4096 /* KiB */
 #define LEAST     4    /* KiB */
 
-/* So many slots take turns, if they have what is wanted. */
+/* So many slots take turns where blocks are lent, if they have what is wanted. */
 #define TURNS 4
 /* From about so many KiB in the ring on, a producer waits for a kept block: ns for each KiB. */
 #define AHEAD    1536
@@ -137,10 +137,10 @@ claim_if_kept(struct mp__ring *r, struct mp__slot *s, enum mp__slot_state state,
 }
 
 /*
- * A kept block for so much, not much too big; NULL.  By turns: the cache lines of the one that was
- * claimed last are still the consumer's, and to take them back is dearer than to take some from the
- * cache that both share.  But only a few take turns while they are enough, so that they all are in a
- * cache.
+ * A kept block for so much, not much too big; NULL.  By turns: the cache lines of one that a consumer
+ * has just read are the consumer's, and to take them back is dearer than to take some from the cache
+ * that both share.  Of blocks that were lent, and may not have been read, a few take turns while they
+ * are enough: their lines are in our own cache still.
  */
 static struct mp__slot *
 claim_kept(struct mp__ring *r, enum mp__slot_state state, uint64_t kib)
@@ -148,7 +148,10 @@ claim_kept(struct mp__ring *r, enum mp__slot_state state, uint64_t kib)
     if (atomic_load_explicit(&r->kept, memory_order_relaxed) <= 0) {
         return NULL;
     }
-    uint32_t turn = atomic_load_explicit(&r->turn, memory_order_relaxed) % TURNS;
+    uint32_t turn = atomic_load_explicit(&r->turn, memory_order_relaxed);
+    if (atomic_load_explicit(&r->was_lent, memory_order_relaxed)) {
+        turn %= TURNS;
+    }
     for (int behind = 1; behind >= 0; behind--) {
         uint32_t number = 0;
         MP__EACH_SLOT(r, s)
@@ -199,46 +202,55 @@ mp__slot_fill(struct mp__ring *r, enum mp__slot_state state, size_t len)
     return s;
 }
 
+/* KiB in the ring, if all messages were as big as this one. */
+static uint64_t
+backlog(struct mp__ring *r, uint64_t head, uint64_t kib)
+{
+    return kib * mp__messages_between(head, atomic_load_explicit(&r->tail, memory_order_relaxed));
+}
+
 /*
  * A producer ahead of its consumers does best to wait for a block that they let go: one with fresh
- * pages costs ten times a copy.  We wait no longer than those pages cost, and less when nobody
- * takes a message.  NULL: none came.
+ * pages costs ten times a copy.  One that is so far ahead that no cache holds what is between them
+ * waits for them to come near, else each copy would go by way of memory, for ever.  We wait no longer
+ * than fresh pages cost, and less when nobody takes a message.  NULL: none came.
  */
 static struct mp__slot *
-wait_for_kept(struct mp__ring *r, uint64_t kib)
+kept_block(struct mp__ring *r, uint64_t kib)
 {
     uint64_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
-    if (kib > KEPT_MOST ||
-        mp__messages_between(head, atomic_load_explicit(&r->tail, memory_order_relaxed)) * kib <
-            AHEAD ||
+    uint64_t ahead = backlog(r, head, kib);
+    bool far = ahead > KEPT_MOST;
+    struct mp__slot *s = far ? NULL : claim_kept(r, MP__SLOT_FILLING, kib);
+    if (s || kib > KEPT_MOST || ahead < AHEAD ||
         atomic_load_explicit(&r->waited_at, memory_order_relaxed) == head) {
-        return NULL;
+        return s ? s : claim_kept(r, MP__SLOT_FILLING, kib);
     }
     int64_t now = mp__plat_now(), end = now + 5000 + (int64_t)kib * WAIT_KIB;
     for (int64_t idle = 0; now < end && idle < 5000 + (int64_t)kib * IDLE_KIB;) {
         for (int i = 0; i < 8; i++) {
             mp__plat_pause();
         }
-        struct mp__slot *s = claim_kept(r, MP__SLOT_FILLING, kib);
+        uint64_t head_now = atomic_load_explicit(&r->head, memory_order_relaxed);
+        far = far && backlog(r, head_now, kib) >= AHEAD;
+        s = far ? NULL : claim_kept(r, MP__SLOT_FILLING, kib);
         if (s) {
             return s;
         }
         int64_t before = now;
-        uint64_t head_now = atomic_load_explicit(&r->head, memory_order_relaxed);
         now = mp__plat_now();
         idle = head_now == head ? idle + (now - before) : 0;
         head = head_now;
     }
     atomic_store_explicit(&r->waited_at, head, memory_order_relaxed);
-    return NULL;
+    return claim_kept(r, MP__SLOT_FILLING, kib);
 }
 
 struct mp__slot *
 mp__slot_lend(struct mp__ring *r, size_t len)
 {
     mp__slot_look(r);
-    struct mp__slot *s = claim_kept(r, MP__SLOT_FILLING, kib_for(len));
-    s = s ? s : wait_for_kept(r, kib_for(len));
+    struct mp__slot *s = kept_block(r, kib_for(len));
     s = s ? s : mp__slot_fill(r, MP__SLOT_FILLING, len);
     if (!s) {
         mp__slot_reap(r); /* the dead may have what is missing */
@@ -296,7 +308,7 @@ evict(struct mp__ring *r, uint64_t but)
 }
 
 void
-mp__slot_release(struct mp__ring *r, struct mp__slot *s)
+mp__slot_release(struct mp__ring *r, struct mp__slot *s, bool was_lent)
 {
     uint64_t seen = atomic_load_explicit(&s->word, memory_order_relaxed), kib = mp__slot_kib(seen);
     if (kib <= KEPT_MOST && atomic_load_explicit(&r->shut, memory_order_relaxed) == MP__RING_OPEN) {
@@ -308,6 +320,9 @@ mp__slot_release(struct mp__ring *r, struct mp__slot *s)
             uint64_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
             atomic_store_explicit(&r->kept_at, (uint32_t)mp__place_sequence(head),
                                   memory_order_relaxed);
+            if (atomic_load_explicit(&r->was_lent, memory_order_relaxed) != was_lent) {
+                atomic_store_explicit(&r->was_lent, was_lent, memory_order_relaxed);
+            }
             atomic_fetch_add_explicit(&r->kept, (int32_t)kib, memory_order_relaxed);
             mp__slot_become(s, 0, MP__SLOT_KEPT); /* queue.peek.release */
             return;

@@ -145,8 +145,8 @@ struct mp__slot *mp__slot_fill(struct mp__ring *r, enum mp__slot_state state, si
 /* A block for len bytes that is FILLING; no lock is held.  NULL with MP_ENOMEM. */
 struct mp__slot *mp__slot_lend(struct mp__ring *r, size_t len);
 
-/* Out of FILLING or PEEKED: keep its block for later, or free it. */
-void mp__slot_release(struct mp__ring *r, struct mp__slot *s);
+/* Out of FILLING or PEEKED: keep its block for later, or free it.  was_lent: it may not be read. */
+void mp__slot_release(struct mp__ring *r, struct mp__slot *s, bool was_lent);
 
 /* Free its block, if it has one, and then it is EMPTY; the slot is the caller's. */
 void mp__slot_free(struct mp__slot *s);
