@@ -283,6 +283,8 @@ stop_all(struct report *r)
         r->count = 1 + children_of(server, r->processes + 1, 7);
     }
     for (int i = 0; i < r->count; i++) {
+        /* A spare that is stopped within its first few instructions has nobody yet to end it. */
+        wait_for_state(r->processes[i], 'S');
         kill(r->processes[i], SIGSTOP);
         wait_for_state(r->processes[i], 'T');
     }
