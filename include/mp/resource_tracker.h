@@ -35,7 +35,8 @@
  *           and it stays: register it first, then, and a name that was not made is an unlink that
  *           fails.  A tracker that was killed took along what it knew: the next call logs a warning
  *           (mp/log.h), once, and starts another.
- * Threads   every call from any thread, and from signal handlers once the tracker runs
+ * Threads   every call from any thread; from a signal handler once the tracker runs, unless it may
+ *           interrupt a start of a process, a fork() or mp_resource_tracker_stop() of its own thread
  * Exit      The end of a process in order lets go of the tracker, and waits for its end, at most a
  *           second.
  *
