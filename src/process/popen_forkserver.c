@@ -144,7 +144,7 @@ interrupt_talk(void)
             pthread_mutex_lock(&talk);
             return;
         }
-        nanosleep(&nap, NULL);
+        nanosleep(&nap, NULL); /* POSIX has no timed lock on a clock that nobody sets */
     }
 }
 
