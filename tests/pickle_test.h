@@ -5,7 +5,7 @@
 #ifndef PICKLE_TEST_H
 #define PICKLE_TEST_H
 
-#include "mp_test.h"
+#include "helpers/reload.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,19 +54,6 @@ load_hex(const char *hex)
     mp_assert_ok(mp_obj_load(data, len, &o));
     free(data);
     return o;
-}
-
-static inline mp_obj
-reload(mp_obj o)
-{
-    void *data;
-    size_t len;
-    mp_obj back;
-    mp_assert_ok(mp_obj_dump(o, &data, &len));
-    mp_assert_ok(mp_obj_load(data, len, &back));
-    free(data);
-    mp_obj_free(o);
-    return back;
 }
 
 /* Reading data is refused with this code and a text that has this in it. */

@@ -2,12 +2,14 @@
 #include "step.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #if defined __linux__
 #include <sys/user.h>
@@ -63,8 +65,7 @@ wait_stop(pid_t pid)
 void
 step_begin(struct step *s, void (*before)(void *), void (*operation)(void *), void *arg)
 {
-    s->finished = false;
-    s->pid = fork();
+    *s = (struct step){.pid = fork()};
     if (s->pid < 0) {
         give_up("fork");
     }
@@ -86,6 +87,49 @@ step_begin(struct step *s, void (*before)(void *), void (*operation)(void *), vo
 #endif
 }
 
+void
+step_seize(struct step *s, pid_t pid, bool (*done)(void *), void *arg)
+{
+#if defined __linux__
+    *s = (struct step){.pid = pid, .done = done, .arg = arg};
+    if (ptrace(PTRACE_SEIZE, pid, NULL, (void *)PTRACE_O_EXITKILL) < 0 ||
+        ptrace(PTRACE_INTERRUPT, pid, NULL, NULL) < 0) {
+        give_up("ptrace: seize");
+    }
+    wait_stop(pid);
+#else
+    (void)s, (void)pid, (void)done, (void)arg;
+    errno = ENOSYS;
+    give_up("ptrace: seize");
+#endif
+}
+
+/* Of one that was seized: false when it was to go on, and does not, and is done. */
+static bool
+moves(struct step *s)
+{
+#if defined __linux__
+    for (int i = 0;; i++) {
+        siginfo_t info = {0};
+        if (waitid(P_PID, (id_t)s->pid, &info, WSTOPPED | WEXITED | WNOWAIT | WNOHANG) != 0 ||
+            info.si_pid == s->pid) {
+            return true;
+        }
+        if (i > 20 && s->done(s->arg)) {
+            ptrace(PTRACE_INTERRUPT, s->pid, NULL, NULL);
+            wait_stop(s->pid);
+            return false;
+        }
+        if (i < 20) {
+            sched_yield();
+        } else {
+            nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
+        }
+    }
+#endif
+    return true;
+}
+
 /* Let it go on until its next trap or its second stop. */
 static void
 resume(struct step *s, bool one_instruction)
@@ -95,6 +139,10 @@ resume(struct step *s, bool one_instruction)
         if (one_instruction ? ptrace(PTRACE_SINGLESTEP, s->pid, NULL, NULL) < 0
                             : ptrace(PTRACE_CONT, s->pid, NULL, NULL) < 0) {
             give_up("ptrace");
+        }
+        if (s->done && !moves(s)) {
+            s->finished = true;
+            return;
         }
         signo = wait_stop(s->pid);
     } while (signo == SIGCHLD);
@@ -122,7 +170,9 @@ step_kill(struct step *s)
     kill(s->pid, SIGKILL);
     while (waitpid(s->pid, NULL, 0) < 0 && errno == EINTR) {
     }
-    mp__member_reaped(s->pid); /* as the library does it for children of its own */
+    if (!s->done) {
+        mp__member_reaped(s->pid); /* as the library does it for children of its own */
+    }
 }
 
 /* Where the victim is, 0: not known on this kind of processor. */
@@ -317,9 +367,16 @@ begin(const struct step_case *c, struct step *s)
     if (c->set_up) {
         c->set_up(c->arg);
     }
-    step_begin(s, c->before, c->operation, c->arg);
+    if (c->seize) {
+        step_seize(s, c->seize(c->arg), c->done, c->arg);
+    } else {
+        step_begin(s, c->before, c->operation, c->arg);
+    }
     if (c->begun) {
         c->begun(c->arg, s->pid);
+    }
+    if (c->seize) {
+        c->operation(c->arg);
     }
 }
 

@@ -23,10 +23,20 @@ bool step_possible(void);
 struct step {
     pid_t pid;
     bool finished; /* it has come to the end of the operation */
+
+    /* Of one that was seized; else NULL. */
+    bool (*done)(void *arg);
+    void *arg;
 };
 
 /* A child that ran before(arg), which may be NULL, and stands before operation(arg). */
 void step_begin(struct step *s, void (*before)(void *), void (*operation)(void *), void *arg);
+
+/*
+ * Or another's child, which sleeps: it is held where it is.  It has come to its end when done(arg)
+ * and it does not move.  Not for a child of this process, which would take its end for a stop.
+ */
+void step_seize(struct step *s, pid_t pid, bool (*done)(void *), void *arg);
 
 /* Lead it n instructions on.  False when it came to the end; it is then stopped there. */
 bool step_on(struct step *s, long n);
@@ -48,6 +58,12 @@ struct step_case {
     void (*set_up)(void *arg);    /* the survivor, before each victim; may be NULL */
     void (*before)(void *arg);    /* the victim, not yet led; may be NULL */
     void (*operation)(void *arg); /* the victim, until it is killed */
+    /*
+     * If not NULL: the victim is seized, as step_seize() says: this tells who it is, and `operation`
+     * is called by the survivor, when it is held: what follows is the victim's operation.
+     */
+    pid_t (*seize)(void *arg);
+    bool (*done)(void *arg);
     /* The survivor after the death: NULL, or what is wrong.  finished: the operation was done. */
     const char *(*check)(void *arg, bool finished);
     /*

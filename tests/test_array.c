@@ -2,7 +2,7 @@
  * What test_sharedctypes.c has not of Array: structs, slices, strings, raw bytes, options, raw
  * arrays, text, iteration, deaths in the middle of a change.
  */
-#include "mp_test.h"
+#include "helpers/killed.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -26,29 +26,6 @@ zero_to(int n)
         ((int *)mp_array_data(a))[i] = i;
     }
     return a;
-}
-
-/* A child that runs body(arg) and is then killed, with all it holds. */
-static void
-killed_after(void (*body)(void *), void *arg)
-{
-    int ready[2];
-    char byte;
-    assert_int_equal(pipe(ready), 0);
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        body(arg);
-        mp_child_check(write(ready[1], "x", 1) == 1);
-        for (;;) {
-            pause();
-        }
-    }
-    assert_int_equal(read(ready[0], &byte, 1), 1);
-    close(ready[0]);
-    close(ready[1]);
-    kill(child, SIGKILL);
-    assert_int_equal(waitpid(child, NULL, 0), child);
 }
 
 /* ---- structs --------------------------------------------------------------------------------- */

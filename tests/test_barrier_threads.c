@@ -2,7 +2,7 @@
  * test_barrier_threads.c: Barrier and Event between threads over one mapping, for ThreadSanitizer:
  * what they order is plain memory here.
  */
-#include "mp_test.h"
+#include "helpers/threads.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -155,20 +155,4 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_event_orders_what_threads_do),
 };
 
-static void *
-do_nothing(void *arg)
-{
-    return arg;
-}
-
-/* ThreadSanitizer starts a thread of its own with the first one; the harness would miss its end. */
-int
-main(int argc, char **argv)
-{
-    pthread_t thread;
-    mp_freeze_support(argc, argv);
-    if (pthread_create(&thread, NULL, do_nothing, NULL) == 0) {
-        pthread_join(thread, NULL);
-    }
-    return mp_test_main(argc, argv, tests, sizeof tests / sizeof *tests, true);
-}
+MP_TEST_MAIN_OF_THREADS(tests, true)

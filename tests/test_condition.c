@@ -1,5 +1,5 @@
 /* test_condition.c: mp_condition between threads and processes, under each start method. */
-#include "mp_test.h"
+#include "helpers/process.h"
 
 #include <math.h>
 #include <poll.h>
@@ -21,25 +21,6 @@ struct common {
     _Atomic int order[MOST]; /* who was woken as the n-th */
     _Atomic int turn, asked;
 };
-
-static mp_process *
-start(mp_target target, mp_args *args)
-{
-    mp_process *p = mp_process_new(target, args, NULL);
-    assert_non_null(p);
-    mp_assert_ok(mp_process_start(p));
-    return p;
-}
-
-static void
-finish(mp_process *p)
-{
-    int code = -1;
-    mp_assert_ok(mp_process_join(p, MP_FOREVER));
-    mp_assert_ok(mp_process_exitcode(p, &code));
-    assert_int_equal(code, 0);
-    mp_assert_ok(mp_process_free(p));
-}
 
 static struct common *
 common_new(mp_condition *cond)
@@ -192,7 +173,7 @@ test_condition_wait_ends_by_a_notify(void **state)
         await_waiters(c->cond, 1);
         assert_int_equal(c->woken, i);
         notify(c->cond, 1);
-        finish(p);
+        assert_int_equal(finish(p), 0);
         assert_int_equal(c->woken, i + 1);
         assert_int_equal(waiters(c->cond), 0);
     }
@@ -261,7 +242,7 @@ test_condition_calls_without_the_lock_are_estate(void **state)
         assert_int_equal(pthread_create(&thread, NULL, thread_does_not_hold, conds[i]), 0);
         assert_int_equal(pthread_join(thread, &result), 0);
         assert_ptr_equal(result, conds[i]);
-        finish(start(child_does_not_hold, mp_args(conds[i])));
+        assert_int_equal(finish(start(child_does_not_hold, mp_args(conds[i]))), 0);
         mp_assert_ok(mp_condition_release(conds[i]));
         assert_not_held(conds[i]);
     }
@@ -306,7 +287,7 @@ test_condition_wait_lets_go_of_a_nested_rlock(void **state)
     for (int i = 0; i < 2; i++) {
         mp_assert_ok(mp_rlock_release(lock));
     }
-    finish(p);
+    assert_int_equal(finish(p), 0);
     assert_int_equal(mp_rlock_locked(lock), 0);
     common_free(c);
     mp_assert_ok(mp_rlock_free(lock));
@@ -342,7 +323,7 @@ test_condition_takes_the_lock_again_without_a_limit(void **state)
     }
     assert_int_equal(c->turn, 1);
     mp_assert_code(mp_lock_release(lock), 0); /* it is ours, so the child has let it go */
-    finish(p);
+    assert_int_equal(finish(p), 0);
     common_free(c);
 }
 
@@ -370,7 +351,7 @@ test_condition_notify_wakes_exactly_n(void **state)
     assert_int_equal(waiters(c->cond), 4);
     notify(c->cond, 4);
     for (int i = 0; i < 6; i++) {
-        finish(p[i]);
+        assert_int_equal(finish(p[i]), 0);
     }
     assert_int_equal(c->woken, 6);
     notify(c->cond, 3);
@@ -406,7 +387,7 @@ test_condition_wakes_the_longest_waiting_first(void **state)
         if (i % 2) {
             finish_thread(&thread[i]);
         } else {
-            finish(p[i]);
+            assert_int_equal(finish(p[i]), 0);
         }
     }
     common_free(c);
@@ -438,7 +419,7 @@ test_condition_notify_all_wakes_all_and_none_later(void **state)
         poll(NULL, 0, 80);
         assert_int_equal(c->woken, MOST);
         notify(c->cond, MOST);
-        finish(late);
+        assert_int_equal(finish(late), 0);
         assert_int_equal(c->woken, MOST + 1);
     }
     common_free(c);
@@ -459,12 +440,12 @@ test_condition_timed_out_waiters_take_no_wake_up(void **state)
     }
     p[3] = start_waiter(c, 3, MP_FOREVER);
     for (int i = 0; i < 3; i++) {
-        finish(p[i]);
+        assert_int_equal(finish(p[i]), 0);
     }
     assert_int_equal(c->timed_out, 3);
     await_waiters(c->cond, 1);
     notify(c->cond, 1);
-    finish(p[3]);
+    assert_int_equal(finish(p[3]), 0);
     assert_int_equal(c->woken, 1);
     assert_int_equal(c->order[0], 3);
     assert_int_equal(waiters(c->cond), 0);
@@ -491,7 +472,7 @@ test_condition_line_closes_up_behind_who_gives_up(void **state)
         await(&c->woken, i + 1);
     }
     for (int i = 0; i < N; i++) {
-        finish(p[i]);
+        assert_int_equal(finish(p[i]), 0);
     }
     assert_int_equal(c->order[0], 1);
     assert_int_equal(c->order[1], 2);
@@ -515,14 +496,14 @@ test_conditions_that_share_a_lock_wake_their_own(void **state)
     mp_assert_ok(mp_lock_acquire(lock, MP_FOREVER));
     mp_assert_ok(mp_condition_notify_all(c->other));
     mp_assert_ok(mp_lock_release(lock));
-    finish(q);
+    assert_int_equal(finish(q), 0);
     assert_int_equal(c->woken, 1);
     assert_int_equal(c->order[0], 2);
     assert_int_equal(waiters(c->cond), 1);
     mp_assert_ok(mp_lock_acquire(lock, MP_FOREVER));
     mp_assert_ok(mp_condition_notify(c->cond, 5));
     mp_assert_ok(mp_lock_release(lock));
-    finish(p);
+    assert_int_equal(finish(p), 0);
     assert_int_equal(c->woken, 2);
     common_free(c);
 }
@@ -595,7 +576,7 @@ test_wait_for_goes_on_until_it_is_true(void **state)
             mp_assert_ok(mp_condition_notify(c->cond, 1));
         }
     }
-    finish(p);
+    assert_int_equal(finish(p), 0);
     assert_int_equal(c->woken, 1);
     assert_int_equal(c->asked, 5);
     common_free(c);
@@ -649,7 +630,7 @@ test_wait_for_times_out_in_total(void **state)
     double took = mp_test_now() - begin;
     mp_assert_ok(mp_condition_release(c->cond));
     c->timed_out = 1;
-    finish(p);
+    assert_int_equal(finish(p), 0);
     assert_true(took >= 0.3);
     assert_true(took < 3);
     assert_true(c->asked > 3);
@@ -696,7 +677,7 @@ test_condition_ping_pong(void **state)
         mp_assert_ok(mp_condition_notify(c->cond, 1));
         mp_assert_ok(mp_lock_release(lock));
     }
-    finish(p);
+    assert_int_equal(finish(p), 0);
     assert_int_equal(c->turn, 2 * ROUNDS);
     common_free(c);
 }
@@ -727,7 +708,7 @@ test_condition_travels(void **state)
     mp_assert_ok(mp_queue_put(there, cond, MP_FOREVER));
     mp_assert_ok(mp_queue_get(back, &o, MP_FOREVER));
     assert_ptr_equal(mp_as_handle(o, MP_HANDLE_CONDITION), cond);
-    finish(p);
+    assert_int_equal(finish(p), 0);
     mp_assert_ok(mp_queue_free(there));
     mp_assert_ok(mp_queue_free(back));
     mp_assert_ok(mp_condition_free(cond));
@@ -761,7 +742,7 @@ test_condition_text_tells_lock_and_waiters(void **state)
         }
     }
     notify_all(c->cond);
-    finish(p);
+    assert_int_equal(finish(p), 0);
     assert_int_equal(mp_condition_repr(c->cond, text, sizeof text), 32);
     assert_string_equal(text, "<Condition(<RLock(N");
     mp_assert_code(mp_condition_repr(NULL, text, sizeof text), MP_EVALUE);

@@ -1,5 +1,5 @@
 /* test_condition_threads.c: threads of one process over conditions, for ThreadSanitizer as well. */
-#include "mp_test.h"
+#include "helpers/threads.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -96,20 +96,4 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_condition_threads_lose_no_wake_up),
 };
 
-static void *
-do_nothing(void *arg)
-{
-    return arg;
-}
-
-/* ThreadSanitizer has a thread of its own from the first one on, which the harness would miss. */
-int
-main(int argc, char **argv)
-{
-    pthread_t thread;
-    mp_freeze_support(argc, argv);
-    if (pthread_create(&thread, NULL, do_nothing, NULL) == 0) {
-        pthread_join(thread, NULL);
-    }
-    return mp_test_main(argc, argv, tests, sizeof tests / sizeof *tests, true);
-}
+MP_TEST_MAIN_OF_THREADS(tests, true)

@@ -2,11 +2,10 @@
  * A real CPython at the other end of a connection: python3 of PATH and every version pyenv has, of
  * 3.8 or later.  Skipped where there is none.
  */
-#include "mp_test.h"
+#include "helpers/pythons.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,57 +13,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PYTHONS_MAX 16
-
-static char *pythons[PYTHONS_MAX];
-static size_t python_count;
 static char script[512];
 
-/* ---- finding interpreters -------------------------------------------------------------------- */
-
-/* Run a program to its end; its exit code, 127 when it cannot be run. */
-static int
-run(const char *const argv[])
-{
-    int status;
-    pid_t pid = fork();
-    if (pid == 0) {
-        int null = open("/dev/null", O_RDWR);
-        dup2(null, STDOUT_FILENO);
-        dup2(null, STDERR_FILENO);
-        execvp(argv[0], (char *const *)(uintptr_t)argv);
-        _exit(127);
-    }
-    if (pid < 0 || waitpid(pid, &status, 0) != pid) {
-        return 127;
-    }
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 127;
-}
-
 static void
-consider(const char *path)
+find_script(void)
 {
-    const char *const argv[] = {
-        path, "-c", "import sys, multiprocessing; sys.exit(sys.version_info < (3, 8))", NULL};
-    if (python_count < PYTHONS_MAX && run(argv) == 0) {
-        pythons[python_count++] = strdup(path);
-    }
-}
-
-static void
-find_pythons(void)
-{
-    const char *home = getenv("HOME");
-    char pattern[512];
-    glob_t found;
-    consider("python3");
-    snprintf(pattern, sizeof pattern, "%s/.pyenv/versions/*/bin/python3", home ? home : "");
-    if (glob(pattern, 0, NULL, &found) == 0) {
-        for (size_t i = 0; i < found.gl_pathc; i++) {
-            consider(found.gl_pathv[i]);
-        }
-        globfree(&found);
-    }
     const char *slash = strrchr(__FILE__, '/');
     snprintf(script, sizeof script, "%.*sinterop/connection_peer.py",
              slash ? (int)(slash - __FILE__) + 1 : 0, __FILE__);
@@ -355,13 +308,12 @@ main(int argc, char **argv)
 {
     mp_freeze_support(argc, argv);
     find_pythons();
+    find_script();
     if (access(script, R_OK) != 0) {
         fprintf(stderr, "%s: not found; run it where it was built\n", script);
         return 1;
     }
     int failed = mp_test_main(argc, argv, tests, sizeof tests / sizeof *tests, true);
-    while (python_count > 0) {
-        free(pythons[--python_count]);
-    }
+    forget_pythons();
     return failed;
 }

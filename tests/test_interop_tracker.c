@@ -2,11 +2,11 @@
  * A real CPython as client of our resource tracker, and we as client of its: python3 of PATH and
  * every version pyenv has, of 3.8 or later.  Skipped where there is none.
  */
-#include "mp_test.h"
+#include "helpers/pythons.h"
+#include "helpers/names.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,10 +15,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PYTHONS_MAX 16
-
-static char *pythons[PYTHONS_MAX];
-static size_t python_count;
 static char self_path[4096];
 
 static int
@@ -47,54 +43,12 @@ run_python(const char *python, const char *script, const char *a, const char *b,
 }
 
 static void
-consider(const char *python)
-{
-    pid_t pid = run_python(python, "import sys\nsys.exit(sys.version_info < (3, 8))", "", "", -1);
-    if (pid > 0 && exit_code_of(pid) == 0 && python_count < PYTHONS_MAX) {
-        pythons[python_count++] = strdup(python);
-    }
-}
-
-static void
-find_pythons(void)
-{
-    const char *home = getenv("HOME");
-    char pattern[512];
-    glob_t found;
-    consider("python3");
-    snprintf(pattern, sizeof pattern, "%s/.pyenv/versions/*/bin/python3", home ? home : "");
-    if (glob(pattern, 0, NULL, &found) == 0) {
-        for (size_t i = 0; i < found.gl_pathc; i++) {
-            consider(found.gl_pathv[i]);
-        }
-        globfree(&found);
-    }
-}
-
-static void
 need_python(void)
 {
     if (python_count == 0) {
         print_message("no CPython 3.8 or later here\n");
         skip();
     }
-}
-
-static bool
-shm_exists(const char *name)
-{
-    int fd = shm_open(name, O_RDWR, 0);
-    if (fd >= 0) {
-        close(fd);
-    }
-    return fd >= 0;
-}
-
-static void
-new_name(char name[64])
-{
-    static int counter;
-    snprintf(name, 64, "/mp-test-%ld-interop-%d", (long)getpid(), ++counter);
 }
 
 /* ---- Python is our tracker's client ---------------------------------------------------------- */
@@ -132,7 +86,7 @@ test_interop_python_uses_our_tracker(void **state)
     (void)state;
     need_python();
     for (size_t i = 0; i < python_count; i++) {
-        char name[64], number[32];
+        char name[NAME_BYTES], number[32];
         int code = -1, fd = mp_resource_tracker_getfd();
         new_name(name);
         snprintf(number, sizeof number, "%d", fd);
@@ -164,7 +118,7 @@ static int
 client_main(const char *argument)
 {
     int fd = -1, status = 0;
-    char name[64];
+    char name[NAME_BYTES];
     if (sscanf(argument, "client %d %63s", &fd, name) != 2) {
         return 21;
     }
@@ -184,7 +138,7 @@ test_interop_we_use_pythons_tracker(void **state)
     (void)state;
     need_python();
     for (size_t i = 0; i < python_count; i++) {
-        char name[64], path[4200], said[8000] = "";
+        char name[NAME_BYTES], path[4200], said[8000] = "";
         new_name(name);
         snprintf(path, sizeof path, "%s/stderr", mp_test_dir());
         fflush(NULL);
@@ -195,9 +149,7 @@ test_interop_we_use_pythons_tracker(void **state)
         dup2(saved, 2);
         close(saved);
         assert_int_equal(code, 0);
-        while (shm_exists(name)) { /* the test's bound ends it */
-            nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-        }
+        wait_until_gone(name);
         for (ssize_t n = 0; n <= 0 || !strstr(said, "shutdown");) { /* its warning came before */
             n = pread(file, said, sizeof said - 1, 0);
         }
@@ -229,8 +181,6 @@ main(int argc, char **argv)
     }
     find_pythons();
     int failed = mp_test_main(argc, argv, tests, sizeof tests / sizeof *tests, true);
-    for (size_t i = 0; i < python_count; i++) {
-        free(pythons[i]);
-    }
+    forget_pythons();
     return failed;
 }

@@ -1,5 +1,5 @@
 /* test_lock.c: mp_lock between processes, under the start method of the environment; MP_WITH. */
-#include "mp_test.h"
+#include "helpers/process.h"
 
 #include <errno.h>
 #include <math.h>
@@ -10,29 +10,10 @@
 
 /* ---- children -----------------------------------------------------------------------------------*/
 
-static mp_process *
-start(mp_target target, mp_args *args)
-{
-    mp_process *p = mp_process_new(target, args, NULL);
-    assert_non_null(p);
-    mp_assert_ok(mp_process_start(p));
-    return p;
-}
-
-static void
-finish(mp_process *p)
-{
-    int code = -1;
-    mp_assert_ok(mp_process_join(p, MP_FOREVER));
-    mp_assert_ok(mp_process_exitcode(p, &code));
-    assert_int_equal(code, 0);
-    mp_assert_ok(mp_process_free(p));
-}
-
 static void
 run_child(mp_target target, mp_args *args)
 {
-    finish(start(target, args));
+    assert_int_equal(finish(start(target, args)), 0);
 }
 
 static int
@@ -198,7 +179,7 @@ test_lock_released_goes_to_a_waiting_process(void **state)
     mp_assert_ok(mp_lock_acquire(started, 20));
     mp_assert_code(mp_lock_acquire(lock, 0.03), MP_ETIMEOUT);
     mp_assert_ok(mp_lock_release(lock));
-    finish(p);
+    assert_int_equal(finish(p), 0);
     mp_assert_ok(mp_lock_free(lock));
     mp_assert_ok(mp_lock_free(started));
 }
@@ -239,7 +220,7 @@ test_lock_excludes_processes_from_each_other(void **state)
         p[i] = start(child_counts, mp_args(lock, (void *)c));
     }
     for (int i = 0; i < COUNTERS; i++) {
-        finish(p[i]);
+        assert_int_equal(finish(p[i]), 0);
     }
     assert_int_equal(c->value, COUNTERS * INCREMENTS);
     mp_assert_ok(mp_free(c));

@@ -1,5 +1,6 @@
 /* test_object_threads.c: values that several threads look at, reference and pickle at once. */
 #include "object_test.h"
+#include "helpers/threads.h"
 
 #include <pthread.h>
 
@@ -56,20 +57,4 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_obj_is_read_by_threads_at_once),
 };
 
-static void *
-do_nothing(void *arg)
-{
-    return arg;
-}
-
-/* ThreadSanitizer starts a thread of its own with the first one; the harness would miss its end. */
-int
-main(int argc, char **argv)
-{
-    pthread_t thread;
-    mp_freeze_support(argc, argv);
-    if (pthread_create(&thread, NULL, do_nothing, NULL) == 0) {
-        pthread_join(thread, NULL);
-    }
-    return mp_test_main(argc, argv, tests, sizeof tests / sizeof *tests, false);
-}
+MP_TEST_MAIN_OF_THREADS(tests, false)

@@ -1,5 +1,5 @@
 /* test_platform_io.c: platform.h's descriptors, the same for both sides. */
-#include "mp_test.h"
+#include "helpers/platform.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,44 +16,10 @@
 
 #include "platform/platform.h"
 
-#define SOON      (mp__plat_now() + 30 * MP__S) /* never reached when the code is right */
-#define MUCH      ((size_t)1 << 20)             /* more than a pipe or a socket holds */
-#define MOST_OPEN 256
+#define SOON (mp__plat_now() + 30 * MP__S) /* never reached when the code is right */
+#define MUCH ((size_t)1 << 20)             /* more than a pipe or a socket holds */
 
 /* ---- helpers --------------------------------------------------------------------------------- */
-
-/* Exit status as waitpid() gives it: 0 when all was well. */
-static int
-run_child(void (*body)(void *), void *arg)
-{
-    int status = -1;
-    fflush(NULL);
-    pid_t pid = fork();
-    if (pid == 0) {
-        body(arg);
-        _exit(0);
-    }
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-    }
-    return status;
-}
-
-static int
-count_open(void)
-{
-    int n = 0;
-    for (int fd = 0; fd < MOST_OPEN; fd++) {
-        n += fcntl(fd, F_GETFD) >= 0;
-    }
-    return n;
-}
-
-static void
-close_both(const int fds[2])
-{
-    close(fds[0]);
-    close(fds[1]);
-}
 
 static void
 fill(unsigned char *bytes, size_t len)

@@ -1,5 +1,5 @@
 /* test_platform_shm.c: platform.h's shared memory, the same for both sides. */
-#include "mp_test.h"
+#include "helpers/platform.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,40 +17,13 @@
 
 #include "platform/common.h"
 
-#define MIB       ((size_t)1 << 20)
-#define MOST_OPEN 256
+#define MIB ((size_t)1 << 20)
 
 /* Whether this is the side that can seal: the one that can tell start times too. */
 static bool
 system_seals(void)
 {
     return mp__plat_start_time(getpid()) != 0;
-}
-
-/* Exit status as waitpid() gives it: 0 when all was well. */
-static int
-run_child(void (*body)(void *), void *arg)
-{
-    int status = -1;
-    fflush(NULL);
-    pid_t pid = fork();
-    if (pid == 0) {
-        body(arg);
-        _exit(0);
-    }
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-    }
-    return status;
-}
-
-static int
-count_open(void)
-{
-    int n = 0;
-    for (int fd = 0; fd < MOST_OPEN; fd++) {
-        n += fcntl(fd, F_GETFD) >= 0;
-    }
-    return n;
 }
 
 static void

@@ -4,7 +4,7 @@
  * The program runs itself in two roles: to tell what it inherited, and to call a function that it
  * was sent.
  */
-#include "mp_test.h"
+#include "helpers/platform.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,44 +17,9 @@
 
 #include "platform/platform.h"
 
-#define MOST_OPEN 256
-
 extern char **environ;
 
 static char *argv0;
-
-/* Exit status as waitpid() gives it: 0 when all was well. */
-static int
-run_child(void (*body)(void *), void *arg)
-{
-    int status = -1;
-    fflush(NULL);
-    pid_t pid = fork();
-    if (pid == 0) {
-        body(arg);
-        _exit(0);
-    }
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-    }
-    return status;
-}
-
-static int
-count_open(void)
-{
-    int n = 0;
-    for (int fd = 0; fd < MOST_OPEN; fd++) {
-        n += fcntl(fd, F_GETFD) >= 0;
-    }
-    return n;
-}
-
-static void
-close_both(const int fds[2])
-{
-    close(fds[0]);
-    close(fds[1]);
-}
 
 /* What a started program tells of itself. */
 struct inherited {

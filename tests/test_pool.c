@@ -1,5 +1,5 @@
 /* test_pool.c: mp_pool from outside: maps of values and of C data, errors, and the pool's life. */
-#include "mp_test.h"
+#include "helpers/pool.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -10,24 +10,6 @@
 #include <unistd.h>
 
 /* ---- help ------------------------------------------------------------------------------------ */
-
-static mp_pool *
-new_pool(int processes)
-{
-    mp_pool *pool = mp_pool_new(&(mp_pool_options){.processes = processes});
-    if (!pool) {
-        fail_msg("mp_pool_new: %s", mp_last_error_text());
-    }
-    return pool;
-}
-
-static void
-end_pool(mp_pool *pool)
-{
-    mp_assert_ok(mp_pool_close(pool));
-    mp_assert_ok(mp_pool_join(pool));
-    mp_assert_ok(mp_pool_free(pool));
-}
 
 static mp_obj
 numbers(int64_t n)
@@ -46,20 +28,6 @@ assert_repr(mp_obj o, const char *want)
     assert_string_equal(text, want);
     free(text);
     mp_obj_free(o);
-}
-
-static mp_obj
-square(mp_obj n)
-{
-    return mp_from(mp_as_int(n) * mp_as_int(n));
-}
-
-static void
-assert_works(mp_pool *pool)
-{
-    mp_obj out;
-    mp_assert_ok(mp_pool_map(pool, square, mp_list(1, 2, 3), &out));
-    assert_repr(out, "[1, 4, 9]");
 }
 
 static int

@@ -1,5 +1,5 @@
 /* test_pool_array.c: mp_pool_map_array(): C data, in place and copied. */
-#include "mp_test.h"
+#include "helpers/pool.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -7,39 +7,6 @@
 #include <string.h>
 
 /* ---- help ------------------------------------------------------------------------------------ */
-
-static mp_pool *
-new_pool(int processes)
-{
-    mp_pool *pool = mp_pool_new(&(mp_pool_options){.processes = processes});
-    if (!pool) {
-        fail_msg("mp_pool_new: %s", mp_last_error_text());
-    }
-    return pool;
-}
-
-static void
-end_pool(mp_pool *pool)
-{
-    mp_assert_ok(mp_pool_close(pool));
-    mp_assert_ok(mp_pool_join(pool));
-    mp_assert_ok(mp_pool_free(pool));
-}
-
-static mp_obj
-square(mp_obj n)
-{
-    return mp_from(mp_as_int(n) * mp_as_int(n));
-}
-
-static void
-assert_works(mp_pool *pool)
-{
-    mp_obj out;
-    mp_assert_ok(mp_pool_map(pool, square, mp_list(1, 2, 3), &out));
-    assert_int_equal(mp_as_int(mp_list_get(out, 2)), 9);
-    mp_obj_free(out);
-}
 
 /* ---- the tests -------------------------------------------------------------------------- */
 

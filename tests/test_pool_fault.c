@@ -1,5 +1,5 @@
 /* test_pool_fault.c: workers and parents that die, and pools that end in the middle of work. */
-#include "mp_test.h"
+#include "helpers/pool.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -15,36 +15,11 @@
 
 static const double long_silence = 2; /* seconds that no call here may take */
 
-static mp_pool *
-new_pool(int processes)
-{
-    mp_pool *pool = mp_pool_new(&(mp_pool_options){.processes = processes});
-    if (!pool) {
-        fail_msg("mp_pool_new: %s", mp_last_error_text());
-    }
-    return pool;
-}
-
 static void
 nap(unsigned us)
 {
     const struct timespec t = {us / 1000000, (long)(us % 1000000) * 1000};
     nanosleep(&t, NULL);
-}
-
-static mp_obj
-square(mp_obj n)
-{
-    return mp_from(mp_as_int(n) * mp_as_int(n));
-}
-
-static void
-assert_works(mp_pool *pool)
-{
-    mp_obj out;
-    mp_assert_ok(mp_pool_map(pool, square, mp_list(1, 2, 3), &out));
-    assert_int_equal(mp_as_int(mp_list_get(out, 2)), 9);
-    mp_obj_free(out);
 }
 
 static void

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "helpers/pattern.h"
 #include "helpers/sleepers.h"
 
 #define MIB ((size_t)1 << 20)
@@ -46,36 +47,6 @@ finish(mp_process *p, double seconds)
     mp_assert_ok(mp_process_exitcode(p, &code));
     assert_int_equal(code, 0);
     mp_assert_ok(mp_process_free(p));
-}
-
-/* Bytes of a message that depend on its number and place. */
-static void
-fill(unsigned char *data, size_t len, uint64_t number)
-{
-    for (size_t i = 0; i < len; i++) {
-        data[i] = (unsigned char)(number * 31 + i * 7 + (i >> 8));
-    }
-}
-
-static bool
-is_filled(const unsigned char *data, size_t len, uint64_t number)
-{
-    for (size_t i = 0; i < len; i++) {
-        if (data[i] != (unsigned char)(number * 31 + i * 7 + (i >> 8))) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* The same numbers each time. */
-static uint64_t
-next_random(uint64_t *seed)
-{
-    *seed ^= *seed << 13;
-    *seed ^= *seed >> 7;
-    *seed ^= *seed << 17;
-    return *seed;
 }
 
 /* ---- objects --------------------------------------------------------------------------------- */

@@ -2,7 +2,7 @@
  * test_queue_threads.c: threads of one process over queues of all kinds, by all calls, for
  * ThreadSanitizer as well; and what a wait costs.
  */
-#include "mp_test.h"
+#include "helpers/threads.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -206,20 +206,4 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_queue_waiting_burns_next_to_nothing),
 };
 
-static void *
-do_nothing(void *arg)
-{
-    return arg;
-}
-
-/* ThreadSanitizer has a thread of its own from the first one on, which the harness would miss. */
-int
-main(int argc, char **argv)
-{
-    pthread_t thread;
-    mp_freeze_support(argc, argv);
-    if (pthread_create(&thread, NULL, do_nothing, NULL) == 0) {
-        pthread_join(thread, NULL);
-    }
-    return mp_test_main(argc, argv, tests, sizeof tests / sizeof *tests, true);
-}
+MP_TEST_MAIN_OF_THREADS(tests, true)

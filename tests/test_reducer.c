@@ -3,6 +3,7 @@
  * the reducer of a context.
  */
 #include "helpers/process.h"
+#include "helpers/reload.h"
 
 /* ---- a type ---------------------------------------------------------------------------------- */
 
@@ -189,25 +190,12 @@ test_type_registration(void **state)
     mp_assert_ok(mp_register_type(&point_type));
 }
 
-static mp_obj
-round_trip(mp_obj o)
-{
-    void *data;
-    size_t len;
-    mp_obj back;
-    mp_assert_ok(mp_obj_dump(o, &data, &len));
-    mp_assert_ok(mp_obj_load(data, len, &back));
-    free(data);
-    mp_obj_free(o);
-    return back;
-}
-
 static void
 test_type_travels_in_pickles(void **state)
 {
     (void)state;
     mp_obj o = new_point(-5, 70000);
-    mp_obj back = round_trip(mp_list(mp_obj_ref(o), mp_dict("p", mp_obj_ref(o)), 1));
+    mp_obj back = reload(mp_list(mp_obj_ref(o), mp_dict("p", mp_obj_ref(o)), 1));
     mp_obj_free(o);
     mp_obj first = mp_list_get(back, 0);
     struct point *p = mp_as_typed(first, name);
@@ -224,7 +212,7 @@ test_type_travels_in_pickles(void **state)
         *n = i;
         mp_assert_ok(mp_list_append(many, mp_from_typed("t.Shared", n)));
     }
-    many = round_trip(many);
+    many = reload(many);
     for (int i = 0; i < 50; i++) {
         assert_int_equal(*(int *)mp_as_typed(mp_list_get(many, i), "t.Shared"), i);
     }

@@ -3,6 +3,7 @@
  * neither signals nor deaths nor hostile lines confuse it.
  */
 #include "helpers/process.h"
+#include "helpers/names.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -11,53 +12,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-
-/* ---- names ----------------------------------------------------------------------------------- */
-
-#define NAME_BYTES 64
-
-static void
-new_name(char name[NAME_BYTES])
-{
-    static int counter;
-    snprintf(name, NAME_BYTES, "/mp-test-%ld-%d", (long)getpid(), ++counter);
-}
-
-static void
-make_shm(const char *name)
-{
-    int fd = shm_open(name, O_CREAT | O_EXCL | O_RDWR, 0600);
-    mp_child_check(fd >= 0);
-    close(fd);
-}
-
-static bool
-shm_exists(const char *name)
-{
-    int fd = shm_open(name, O_RDWR, 0);
-    if (fd >= 0) {
-        close(fd);
-    }
-    return fd >= 0;
-}
-
-/* The test's bound ends a wait that does not. */
-static void
-wait_until_gone(const char *name)
-{
-    while (shm_exists(name)) {
-        nap();
-    }
-}
-
-/* Stop the tracker, which has no other client; its exit code. */
-static int
-stop(void)
-{
-    int code = -1000;
-    mp_assert_ok(mp_resource_tracker_stop(20, &code));
-    return code;
-}
 
 /* The tracker of this process: the child that is none of mp_active_children's, the forkserver's ... */
 static pid_t

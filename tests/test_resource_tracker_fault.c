@@ -4,29 +4,13 @@
  * special.
  */
 #include "helpers/process.h"
+#include "helpers/names.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-
-static int
-stop(void)
-{
-    int code = -1000;
-    mp_assert_ok(mp_resource_tracker_stop(30, &code));
-    return code;
-}
-
-static bool
-shm_exists(const char *name)
-{
-    int fd = shm_open(name, O_RDWR, 0);
-    if (fd >= 0) {
-        close(fd);
-    }
-    return fd >= 0;
-}
 
 /* ---- killed in the middle -------------------------------------------------------------------- */
 
@@ -78,8 +62,7 @@ own_and_hang(const mp_args *args)
     const char *name = NULL;
     mp_args_get(args, &p, &name);
     struct note *n = p;
-    int fd = shm_open(name, O_CREAT | O_EXCL | O_RDWR, 0600);
-    mp_child_check(fd >= 0);
+    make_shm(name);
     mp_child_ok(mp_resource_tracker_register(name, "shared_memory"));
     atomic_fetch_add(&n->ready, 1);
     pause_for_ever();
@@ -93,17 +76,15 @@ test_tracker_owner_killed_its_names_go(void **state)
     static const int signals[] = {SIGTERM, SIGKILL};
     struct note *n = note_new();
     for (int i = 0; i < 2; i++) {
-        char name[64];
-        snprintf(name, sizeof name, "/mp-test-%ld-owner-%d", (long)getpid(), i);
+        char name[NAME_BYTES];
+        new_name(name);
         atomic_store(&n->ready, 0);
         mp_process *p = start(own_and_hang, mp_args((void *)n, name));
         wait_for(&n->ready, 1);
         assert_true(shm_exists(name));
         assert_int_equal(kill(mp_process_pid(p), signals[i]), 0);
         assert_int_equal(finish(p), -signals[i]);
-        while (shm_exists(name)) {
-            nap(); /* the test's bound ends it */
-        }
+        wait_until_gone(name);
     }
     mp_free(n);
 }
@@ -231,6 +212,13 @@ fill_pipe(void *arg)
     return NULL;
 }
 
+static bool
+has_room(int fd)
+{
+    struct pollfd p = {fd, POLLOUT, 0};
+    return poll(&p, 1, 0) == 1;
+}
+
 static volatile sig_atomic_t heard;
 
 static void
@@ -254,9 +242,8 @@ test_tracker_that_is_stopped_holds_up_neither_forks_nor_signals(void **state)
     sigaction(SIGUSR1, &sa, &old);
     heard = 0;
     assert_int_equal(pthread_create(&thread, NULL, fill_pipe, NULL), 0);
-    for (int last = -1; last != atomic_load(&filled) || last < 1000;) {
-        last = atomic_load(&filled);
-        nanosleep(&(struct timespec){.tv_nsec = 60000000}, NULL);
+    while (has_room(ends[1])) {
+        nap();
     }
     assert_true(filled < 9000); /* the pipe is full */
     pthread_kill(thread, SIGUSR1);

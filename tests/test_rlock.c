@@ -1,5 +1,5 @@
 /* test_rlock.c: mp_rlock between threads and processes, under the environment's start method. */
-#include "mp_test.h"
+#include "helpers/process.h"
 
 #include <math.h>
 #include <poll.h>
@@ -8,25 +8,6 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static mp_process *
-start(mp_target target, mp_args *args)
-{
-    mp_process *p = mp_process_new(target, args, NULL);
-    assert_non_null(p);
-    mp_assert_ok(mp_process_start(p));
-    return p;
-}
-
-static void
-finish(mp_process *p)
-{
-    int code = -1;
-    mp_assert_ok(mp_process_join(p, MP_FOREVER));
-    mp_assert_ok(mp_process_exitcode(p, &code));
-    assert_int_equal(code, 0);
-    mp_assert_ok(mp_process_free(p));
-}
 
 /* Whoever does not hold it can neither get in nor let it go. */
 static int
@@ -87,11 +68,11 @@ test_rlock_held_keeps_other_processes_out(void **state)
     mp_rlock *lock = mp_rlock_new();
     mp_assert_ok(mp_rlock_acquire(lock, MP_FOREVER));
     mp_assert_ok(mp_rlock_acquire(lock, MP_FOREVER));
-    finish(start(child_is_kept_out, mp_args(lock)));
+    assert_int_equal(finish(start(child_is_kept_out, mp_args(lock))), 0);
     mp_assert_ok(mp_rlock_release(lock));
-    finish(start(child_is_kept_out, mp_args(lock)));
+    assert_int_equal(finish(start(child_is_kept_out, mp_args(lock))), 0);
     mp_assert_ok(mp_rlock_release(lock));
-    finish(start(child_takes_it, mp_args(lock)));
+    assert_int_equal(finish(start(child_takes_it, mp_args(lock))), 0);
     assert_int_equal(mp_rlock_locked(lock), 0);
     mp_assert_ok(mp_rlock_free(lock));
 }
@@ -232,7 +213,7 @@ test_rlock_excludes_processes_from_each_other(void **state)
         p[i] = start(child_counts, mp_args(lock, (void *)count));
     }
     for (int i = 0; i < COUNTERS; i++) {
-        finish(p[i]);
+        assert_int_equal(finish(p[i]), 0);
     }
     assert_int_equal(*count, COUNTERS * INCREMENTS);
     assert_int_equal(mp_rlock_locked(lock), 0);

@@ -1,5 +1,5 @@
 /* test_semaphore.c: mp_semaphore of both kinds, under the start method of the environment. */
-#include "mp_test.h"
+#include "helpers/process.h"
 
 #include <errno.h>
 #include <math.h>
@@ -19,37 +19,10 @@
 
 /* ---- children -------------------------------------------------------------------------------- */
 
-static mp_process *
-start(mp_target target, mp_args *args)
-{
-    mp_process *p = mp_process_new(target, args, NULL);
-    assert_non_null(p);
-    mp_assert_ok(mp_process_start(p));
-    return p;
-}
-
-static void
-finish(mp_process *p)
-{
-    int code = -1;
-    mp_assert_ok(mp_process_join(p, MP_FOREVER));
-    mp_assert_ok(mp_process_exitcode(p, &code));
-    assert_int_equal(code, 0);
-    mp_assert_ok(mp_process_free(p));
-}
-
-static void
-kill_it(mp_process *p)
-{
-    mp_assert_ok(mp_process_kill(p));
-    mp_assert_ok(mp_process_join(p, MP_FOREVER));
-    mp_assert_ok(mp_process_free(p));
-}
-
 static void
 run_child(mp_target target, mp_args *args)
 {
-    finish(start(target, args));
+    assert_int_equal(finish(start(target, args)), 0);
 }
 
 /* ---- making ---------------------------------------------------------------------------------- */
@@ -225,7 +198,7 @@ test_semaphore_wakes_a_waiting_process(void **state)
         mp_assert_ok(mp_semaphore_release(a));
         mp_assert_ok(mp_semaphore_acquire(b, 20));
     }
-    finish(p);
+    assert_int_equal(finish(p), 0);
     assert_int_equal(mp_semaphore_get_value(a) + mp_semaphore_get_value(b), 0);
     mp_assert_ok(mp_semaphore_free(a));
     mp_assert_ok(mp_semaphore_free(b));
@@ -275,7 +248,7 @@ test_semaphore_lets_no_more_in_than_units(void **state)
             p[i] = start(child_goes_in_and_out, mp_args(s, (void *)inside, undo));
         }
         for (int i = 0; i < WORKERS; i++) {
-            finish(p[i]);
+            assert_int_equal(finish(p[i]), 0);
         }
         assert_true(inside->most >= 1 && inside->most <= 2);
         assert_int_equal(mp_semaphore_get_value(s), 2);
@@ -341,7 +314,7 @@ test_semaphore_travels(void **state)
     mp_process *p = start(child_gets_it_in_a_message, mp_args(q));
     mp_assert_ok(mp_queue_put(q, mp_list(s), MP_FOREVER));
     mp_assert_ok(mp_semaphore_acquire(s, 20));
-    finish(p);
+    assert_int_equal(finish(p), 0);
     mp_assert_ok(mp_queue_free(q));
     mp_assert_ok(mp_semaphore_free(s));
 }
@@ -406,7 +379,7 @@ test_undo_is_seen_in_the_value(void **state)
     mp_bounded_semaphore *s = mp_bounded_semaphore_new(3);
     mp_process *p = holder(s, 3, 0);
     assert_int_equal(mp_semaphore_locked(s), 1);
-    kill_it(p);
+    kill_and_free(p);
     double begin = mp_test_now();
     while (mp_semaphore_get_value(s) != 3 && mp_test_now() - begin < 10) {
     }
@@ -436,9 +409,9 @@ test_undo_reaches_those_who_wait(void **state)
     mp_process *waiter[] = {start(child_waits_and_leaves, mp_args(s, 1)),
                             start(child_waits_and_leaves, mp_args(s, 0)),
                             start(child_waits_and_leaves, mp_args(s, 1))};
-    kill_it(p);
+    kill_and_free(p);
     for (int i = 0; i < 3; i++) {
-        finish(waiter[i]);
+        assert_int_equal(finish(waiter[i]), 0);
     }
     double begin = mp_test_now();
     while (mp_semaphore_get_value(s) != 1 && mp_test_now() - begin < 10) {
@@ -482,7 +455,7 @@ test_undo_never_exceeds_the_bound(void **state)
     mp_bounded_semaphore *s = mp_bounded_semaphore_new(2);
     mp_process *p = holder(s, 2, 0);
     mp_assert_ok(mp_semaphore_release(s));
-    kill_it(p);
+    kill_and_free(p);
     double begin = mp_test_now();
     while (mp_semaphore_get_value(s) != 2 && mp_test_now() - begin < 10) {
     }
@@ -614,7 +587,7 @@ test_locks_print_as_in_python(void **state)
     mp_process_options options = {.name = "Printer"};
     mp_process *p = mp_process_new(child_prints, mp_args(lock, rlock), &options);
     mp_assert_ok(mp_process_start(p));
-    finish(p);
+    assert_int_equal(finish(p), 0);
     mp_assert_code(mp_lock_repr(NULL, text, sizeof text), MP_EVALUE);
     mp_assert_code(mp_rlock_repr((mp_rlock *)(void *)lock, text, sizeof text), MP_EVALUE);
     mp_assert_ok(mp_lock_free(lock));

@@ -2,7 +2,7 @@
  * Value and Array: every type code, conversion as ctypes does it, locks, processes, deaths, wrong
  * use.
  */
-#include "mp_test.h"
+#include "helpers/killed.h"
 
 #include <float.h>
 #include <limits.h>
@@ -314,31 +314,27 @@ test_value_and_array_count_exactly_over_processes(void **state)
     mp_array_free(a);
 }
 
+struct both {
+    mp_value *v;
+    mp_array *a;
+};
+
+static void
+hold_both(void *arg)
+{
+    struct both *b = arg;
+    mp_child_ok(mp_rlock_acquire(mp_value_get_lock(b->v), MP_FOREVER));
+    mp_child_ok(mp_rlock_acquire(mp_array_get_lock(b->a), MP_FOREVER));
+}
+
 static void
 test_value_of_a_killed_holder_goes_on(void **state)
 {
     (void)state;
     mp_value *v = mp_value_new('i', 1);
     mp_array *a = mp_array_new('i', 2, NULL);
-    int ready[2];
-    char byte;
     assert_true(v && a);
-    assert_int_equal(pipe(ready), 0);
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        mp_child_ok(mp_rlock_acquire(mp_value_get_lock(v), MP_FOREVER));
-        mp_child_ok(mp_rlock_acquire(mp_array_get_lock(a), MP_FOREVER));
-        mp_child_check(write(ready[1], "x", 1) == 1);
-        for (;;) {
-            pause();
-        }
-    }
-    assert_int_equal(read(ready[0], &byte, 1), 1);
-    close(ready[0]);
-    close(ready[1]);
-    kill(child, SIGKILL);
-    assert_int_equal(waitpid(child, NULL, 0), child);
+    killed_after(hold_both, &(struct both){v, a});
     mp_assert_ok(mp_value_set(v, 5));
     assert_value_is(v, mp_from(5));
     mp_assert_ok(mp_array_set(a, 0, 6));

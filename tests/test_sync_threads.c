@@ -3,7 +3,7 @@
  * process over one mapping.  Under ThreadSanitizer each test also says that what one thread did
  * before it let go is seen by the next: the counters here are plain memory on purpose.
  */
-#include "mp_test.h"
+#include "helpers/threads.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -403,20 +403,4 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_value_orders_the_memory_of_threads),
 };
 
-static void *
-do_nothing(void *arg)
-{
-    return arg;
-}
-
-/* ThreadSanitizer starts a thread of its own with the first one; the harness would miss its end. */
-int
-main(int argc, char **argv)
-{
-    pthread_t thread;
-    mp_freeze_support(argc, argv);
-    if (pthread_create(&thread, NULL, do_nothing, NULL) == 0) {
-        pthread_join(thread, NULL);
-    }
-    return mp_test_main(argc, argv, tests, sizeof tests / sizeof *tests, true);
-}
+MP_TEST_MAIN_OF_THREADS(tests, true)

@@ -1,5 +1,5 @@
 /* Value and Array in the hands of several threads of one process, for ThreadSanitizer. */
-#include "mp_test.h"
+#include "helpers/threads.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -87,20 +87,4 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_value_and_array_of_many_threads_are_of_one_moment),
 };
 
-static void *
-do_nothing(void *arg)
-{
-    return arg;
-}
-
-/* ThreadSanitizer starts a thread of its own with the first one; the harness would miss its end. */
-int
-main(int argc, char **argv)
-{
-    pthread_t thread;
-    mp_freeze_support(argc, argv);
-    if (pthread_create(&thread, NULL, do_nothing, NULL) == 0) {
-        pthread_join(thread, NULL);
-    }
-    return mp_test_main(argc, argv, tests, sizeof tests / sizeof *tests, true);
-}
+MP_TEST_MAIN_OF_THREADS(tests, true)

@@ -4,8 +4,7 @@
  * It is made when the program is loaded, and a room that registers twice counts once: a fork in one
  * thread may find another anywhere in its first call, and the child does that call's part again.
  *
- * Leaves stand behind all others, whenever they came: a room of a higher floor may hold its mutex
- * while it takes a leaf, and a leaf that was used first must not be taken first.
+ * Leaves come behind all rooms: a room of a higher floor may hold its mutex while it takes a leaf.
  */
 #include "base/fork.h"
 
@@ -22,9 +21,10 @@ static struct {
     void (*in_parent)(void);
     void (*in_child)(void);
 } rooms[MOST_ROOMS];
-static int room_count, leaf_count; /* leaves are the last of them */
+static int room_count;
+static struct mp__fork_leaf *leaves;
 static MP__FORK_DATA pthread_mutex_t mutex =
-    PTHREAD_MUTEX_INITIALIZER; /* over rooms; held across fork */
+    PTHREAD_MUTEX_INITIALIZER; /* over rooms and leaves; held across fork */
 
 static void
 before(void)
@@ -35,11 +35,23 @@ before(void)
             rooms[i].before();
         }
     }
+    for (struct mp__fork_leaf *l = leaves; l; l = l->next) {
+        pthread_mutex_lock(l->mutex);
+    }
+}
+
+static void
+unlock_leaves(void)
+{
+    for (struct mp__fork_leaf *l = leaves; l; l = l->next) {
+        pthread_mutex_unlock(l->mutex);
+    }
 }
 
 static void
 in_parent(void)
 {
+    unlock_leaves();
     for (int i = room_count - 1; i >= 0; i--) {
         if (rooms[i].in_parent) {
             rooms[i].in_parent();
@@ -51,6 +63,7 @@ in_parent(void)
 static void
 in_child(void)
 {
+    unlock_leaves();
     for (int i = room_count - 1; i >= 0; i--) {
         if (rooms[i].in_child) {
             rooms[i].in_child();
@@ -65,8 +78,8 @@ install(void)
     pthread_atfork(before, in_parent, in_child);
 }
 
-static int
-add(void (*before_fork)(void), void (*parent)(void), void (*child)(void), bool leaf)
+int
+mp__fork_hooks(void (*before_fork)(void), void (*parent)(void), void (*child)(void))
 {
     int status = 0;
     pthread_mutex_lock(&mutex);
@@ -80,28 +93,20 @@ add(void (*before_fork)(void), void (*parent)(void), void (*child)(void), bool l
     } else if (room_count == MOST_ROOMS) {
         status = mp__error(MP_ENOMEM, "libmp: too many fork hooks (a defect of the library)");
     } else {
-        int at = leaf ? room_count : room_count - leaf_count;
-        for (int i = room_count; i > at; i--) {
-            rooms[i] = rooms[i - 1];
-        }
-        rooms[at].before = before_fork;
-        rooms[at].in_parent = parent;
-        rooms[at].in_child = child;
+        rooms[room_count].before = before_fork;
+        rooms[room_count].in_parent = parent;
+        rooms[room_count].in_child = child;
         room_count++;
-        leaf_count += leaf;
     }
     pthread_mutex_unlock(&mutex);
     return status;
 }
 
-int
-mp__fork_hooks(void (*before_fork)(void), void (*parent)(void), void (*child)(void))
+void
+mp__fork_leaf(struct mp__fork_leaf *leaf)
 {
-    return add(before_fork, parent, child, false);
-}
-
-int
-mp__fork_leaf(void (*lock)(void), void (*unlock)(void))
-{
-    return add(lock, unlock, unlock, true);
+    pthread_mutex_lock(&mutex);
+    leaf->next = leaves;
+    leaves = leaf;
+    pthread_mutex_unlock(&mutex);
 }

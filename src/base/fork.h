@@ -8,17 +8,14 @@
 #ifndef MP_BASE_FORK_H
 #define MP_BASE_FORK_H
 
+#include <pthread.h>
+#include <stddef.h>
+
 /*
  * Hooks of one room; any may be NULL.  Each room calls this once (pthread_once) before its private
  * state is first used.  0 or MP_ENOMEM (more rooms than slots: a defect of the library).
  */
 int mp__fork_hooks(void (*before)(void), void (*in_parent)(void), void (*in_child)(void));
-
-/*
- * The same for a mutex under which no other is ever taken: before a fork such ones come last, so
- * that they may be taken under any other.
- */
-int mp__fork_leaf(void (*lock)(void), void (*unlock)(void));
 
 /*
  * Of what is written around every fork (a mutex that is held across it, what a child sets first, the
@@ -30,5 +27,27 @@ int mp__fork_leaf(void (*lock)(void), void (*unlock)(void));
 #else
 #define MP__FORK_DATA
 #endif
+
+/*
+ * A leaf: a mutex of a file's under which no other is ever taken.  It is held across every fork, from
+ * the moment on that the program is loaded; before a fork leaves come last, so that they may be
+ * taken under any other.
+ *
+ *     MP__FORK_LEAF(mutex);
+ */
+struct mp__fork_leaf {
+    pthread_mutex_t *mutex;
+    struct mp__fork_leaf *next;
+};
+void mp__fork_leaf(struct mp__fork_leaf *leaf);
+
+#define MP__FORK_LEAF(name)                                                                        \
+    static MP__FORK_DATA pthread_mutex_t name = PTHREAD_MUTEX_INITIALIZER;                         \
+    static struct mp__fork_leaf name##_leaf = {&name, NULL};                                       \
+    __attribute__((constructor)) static void name##_is_a_leaf(void)                                \
+    {                                                                                              \
+        mp__fork_leaf(&name##_leaf);                                                               \
+    }                                                                                              \
+    struct mp__fork_leaf
 
 #endif

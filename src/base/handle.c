@@ -14,8 +14,7 @@ struct slot {
     enum mp__handle_kind kind;
 };
 
-static MP__FORK_DATA pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+MP__FORK_LEAF(mutex);
 static MP__FORK_DATA struct slot *slots; /* capacity is 0 or a power of two, at most half full */
 static MP__FORK_DATA size_t capacity, count;
 static void (*_Atomic on_remove)(const void *object); /* NULL: nobody asks */
@@ -24,24 +23,6 @@ static const char *const nouns[] = {
     [MP__PROCESS] = "process", [MP__CONNECTION] = "connection",     [MP__POOL] = "pool",
     [MP__ARGS] = "mp_args",    [MP__CLOSED_QUEUE] = "closed queue", [MP__HEAP] = "heap",
 };
-
-static void
-lock(void)
-{
-    pthread_mutex_lock(&mutex);
-}
-
-static void
-unlock(void)
-{
-    pthread_mutex_unlock(&mutex);
-}
-
-static void
-install(void)
-{
-    mp__fork_leaf(lock, unlock);
-}
 
 static size_t
 home(const void *object)
@@ -92,8 +73,7 @@ grow(void)
 int
 mp__handle_add(const void *object, enum mp__handle_kind kind)
 {
-    pthread_once(&once, install);
-    lock();
+    pthread_mutex_lock(&mutex);
     bool ok = count * 2 < capacity || grow();
     if (ok) {
         struct slot *s = find(object);
@@ -101,15 +81,14 @@ mp__handle_add(const void *object, enum mp__handle_kind kind)
         s->object = object;
         s->kind = kind;
     }
-    unlock();
+    pthread_mutex_unlock(&mutex);
     return ok ? 0 : mp__error(MP_ENOMEM, "out of memory for a %s", nouns[kind]);
 }
 
 bool
 mp__handle_remove(const void *object, enum mp__handle_kind kind)
 {
-    pthread_once(&once, install);
-    lock();
+    pthread_mutex_lock(&mutex);
     struct slot *s = live(object, kind);
     if (s) {
         s->object = NULL;
@@ -122,7 +101,7 @@ mp__handle_remove(const void *object, enum mp__handle_kind kind)
             *find(moved.object) = moved;
         }
     }
-    unlock();
+    pthread_mutex_unlock(&mutex);
     void (*told)(const void *) = atomic_load_explicit(&on_remove, memory_order_acquire);
     if (s && told && kind != MP__ARGS) {
         told(object);
@@ -139,10 +118,9 @@ mp__handle_on_remove(void (*removed)(const void *object))
 bool
 mp__handle_live(const void *object, enum mp__handle_kind kind)
 {
-    pthread_once(&once, install);
-    lock();
+    pthread_mutex_lock(&mutex);
     bool found = live(object, kind) != NULL;
-    unlock();
+    pthread_mutex_unlock(&mutex);
     return found;
 }
 

@@ -21,30 +21,9 @@
 
 _Atomic int mp__log_threshold = INT_MAX;
 
-static MP__FORK_DATA pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* held across fork */
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+MP__FORK_LEAF(mutex);
 static struct mp__log_settings settings;     /* under mutex */
 static _Thread_local bool inside_of_handler; /* of this thread */
-
-static void
-lock(void)
-{
-    pthread_mutex_lock(&mutex);
-}
-
-static void
-unlock(void)
-{
-    pthread_mutex_unlock(&mutex);
-}
-
-static void
-install(void)
-{
-    char name[MP__NAME_BYTES];
-    mp__name_get(name); /* its hooks are before ours, and no record has to install them */
-    mp__fork_leaf(lock, unlock);
-}
 
 int
 mp__log_level(const struct mp__log_settings *s)
@@ -72,20 +51,18 @@ threshold(const struct mp__log_settings *s)
 void
 mp__log_get(struct mp__log_settings *ret)
 {
-    pthread_once(&once, install);
-    lock();
+    pthread_mutex_lock(&mutex);
     *ret = settings;
-    unlock();
+    pthread_mutex_unlock(&mutex);
 }
 
 void
 mp__log_change(void (*change)(struct mp__log_settings *s, const void *ctx), const void *ctx)
 {
-    pthread_once(&once, install);
-    lock();
+    pthread_mutex_lock(&mutex);
     change(&settings, ctx);
     atomic_store(&mp__log_threshold, threshold(&settings));
-    unlock();
+    pthread_mutex_unlock(&mutex);
 }
 
 static const char *

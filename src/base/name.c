@@ -7,32 +7,12 @@
 #include "base/fork.h"
 
 static MP__FORK_DATA char name[MP__NAME_BYTES] = "MainProcess";
-static MP__FORK_DATA pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* held across fork */
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-static void
-lock(void)
-{
-    pthread_mutex_lock(&mutex);
-}
-
-static void
-unlock(void)
-{
-    pthread_mutex_unlock(&mutex);
-}
-
-static void
-install(void)
-{
-    mp__fork_leaf(lock, unlock);
-}
+MP__FORK_LEAF(mutex);
 
 void
 mp__name_set(const char *text)
 {
-    pthread_once(&once, install);
-    lock();
+    pthread_mutex_lock(&mutex);
     size_t len = 0;
     while (len < sizeof name && text[len]) { /* no call: it is a page of libc to a forked child */
         name[len] = text[len];
@@ -45,14 +25,13 @@ mp__name_set(const char *text)
         }
     }
     name[len] = '\0';
-    unlock();
+    pthread_mutex_unlock(&mutex);
 }
 
 void
 mp__name_get(char buf[MP__NAME_BYTES])
 {
-    pthread_once(&once, install);
-    lock();
+    pthread_mutex_lock(&mutex);
     memcpy(buf, name, sizeof name);
-    unlock();
+    pthread_mutex_unlock(&mutex);
 }

@@ -507,6 +507,13 @@ mp__heap_free_from(_Atomic(void *) *slot, void *seen, void *next)
     return true;
 }
 
+void
+mp__heap_settle(void)
+{
+    lock();
+    unlock();
+}
+
 static int
 not_live(const char *call, const void *ptr)
 {

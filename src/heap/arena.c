@@ -3,7 +3,7 @@
  *
  * Layout    of an arena, a block of the family's allocator: nothing but the blocks.  What is where is
  *           in this process's memory, so no other can damage it.
- * Writers   one mutex over all heaps, held across fork
+ * Writers   one mutex over all heaps, a leaf
  * Fork      the child finds its parent's records and drops them with its first call that would change
  *           them: the arenas are the parent's
  * Always    the pieces of an arena are in the order of their addresses, and no two that are free are
@@ -55,28 +55,8 @@ struct mp_heap {
     size_t bucket_count, blocks; /* a power of two, or 0 */
 };
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static MP__FORK_DATA pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static int init_status;
+MP__FORK_LEAF(mutex);
 static mp_heap own; /* for NULL */
-
-static void
-lock(void)
-{
-    pthread_mutex_lock(&mutex);
-}
-
-static void
-unlock(void)
-{
-    pthread_mutex_unlock(&mutex);
-}
-
-static void
-init(void)
-{
-    init_status = mp__fork_hooks(lock, unlock, unlock);
-}
 
 /* ---- lists ----------------------------------------------------------------------------------- */
 
@@ -314,7 +294,7 @@ give_back(mp_heap *h, struct piece *p)
 void
 mp__heap_arenas_end(void)
 {
-    lock();
+    pthread_mutex_lock(&mutex);
     for (size_t i = 0; i < BINS && own.owner == getpid(); i++) {
         for (struct piece *p = own.bin[i], *next; p; p = next) {
             next = p->next;
@@ -324,7 +304,7 @@ mp__heap_arenas_end(void)
             }
         }
     }
-    unlock();
+    pthread_mutex_unlock(&mutex);
 }
 
 /* ---- the public calls ------------------------------------------------------------------------ */
@@ -332,11 +312,6 @@ mp__heap_arenas_end(void)
 static mp_heap *
 live(mp_heap *heap, const char *call)
 {
-    pthread_once(&once, init);
-    if (init_status < 0) {
-        mp__error(init_status, "%s: no memory", call);
-        return NULL;
-    }
     if (heap) {
         return mp__handle_check(heap, MP__HEAP, call) == 0 ? heap : NULL;
     }
@@ -386,7 +361,7 @@ mp_heap_malloc(mp_heap *heap, int64_t size)
     if (status < 0) {
         return NULL;
     }
-    lock();
+    pthread_mutex_lock(&mutex);
     if (heap->owner != getpid()) {
         drop(heap, false);
     }
@@ -395,7 +370,7 @@ mp_heap_malloc(mp_heap *heap, int64_t size)
     }
     struct piece *p = take(heap, round_up(size > 0 ? (size_t)size : 1, ALIGNMENT));
     void *at = p ? p->at : NULL;
-    unlock();
+    pthread_mutex_unlock(&mutex);
     if (!at) {
         mp__error(MP_ENOMEM, "mp_heap_malloc: no memory for %lld bytes", (long long)size);
     }
@@ -412,7 +387,7 @@ mp_heap_free(mp_heap *heap, void *block)
     if (!block) {
         return 0;
     }
-    lock();
+    pthread_mutex_lock(&mutex);
     pid_t owner = heap->owner;
     bool ours = owner == getpid();
     struct piece *p = ours && heap->bucket_count > 0 ? *bucket_of(heap, block) : NULL;
@@ -422,7 +397,7 @@ mp_heap_free(mp_heap *heap, void *block)
     if (p) {
         give_back(heap, p);
     }
-    unlock();
+    pthread_mutex_unlock(&mutex);
     if (!ours && owner > 0) {
         return mp__error(MP_EVALUE, "mp_heap_free: the blocks are process %ld's, not of %ld",
                          (long)owner, (long)getpid());
@@ -439,9 +414,9 @@ mp_heap_close(mp_heap *heap)
     if (!live(heap, "mp_heap_close") || !mp__handle_remove(heap, MP__HEAP)) {
         return mp__error(MP_EVALUE, "mp_heap_close: not a live heap");
     }
-    lock();
+    pthread_mutex_lock(&mutex);
     drop(heap, heap->owner == getpid());
-    unlock();
+    pthread_mutex_unlock(&mutex);
     free(heap);
     return 0;
 }

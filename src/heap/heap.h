@@ -65,6 +65,12 @@ int mp__heap_alloc_to(size_t size, size_t align, _Atomic(void *) *slot);
  */
 bool mp__heap_free_from(_Atomic(void *) *slot, void *seen, void *next);
 
+/*
+ * What a process that died inside the allocator had stored and not committed, which others saw, is
+ * taken back now.
+ */
+void mp__heap_settle(void);
+
 /* Usable bytes of a live block. */
 size_t mp__heap_block_size(const void *ptr);
 

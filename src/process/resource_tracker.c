@@ -58,7 +58,7 @@ static _Thread_local bool launches; /* this thread forks the tracker itself */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int init_status;
 static MP__FORK_DATA pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
-static MP__FORK_DATA pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+MP__FORK_LEAF(mutex);
 
 /* Under mutex; changed by who has `turn`, and in the child of a fork. */
 static MP__FORK_DATA _Atomic int tracker_fd = -1; /* the writing end */
@@ -74,18 +74,6 @@ static int reaped_code;
 static bool reaped_told; /* somebody did */
 
 /* ---- fork ------------------------------------------------------------------------------------ */
-
-static void
-lock(void)
-{
-    pthread_mutex_lock(&mutex);
-}
-
-static void
-unlock(void)
-{
-    pthread_mutex_unlock(&mutex);
-}
 
 static void
 close_and_forget(int *fd)
@@ -128,7 +116,6 @@ in_child(void)
         leaving_count = 0;
         pthread_mutex_init(&turn, NULL); /* whoever had it is not here */
     }
-    unlock();
 }
 
 static void
@@ -136,7 +123,7 @@ init(void)
 {
     init_status = mp__process_init();
     if (init_status == 0) {
-        init_status = mp__fork_hooks(lock, unlock, in_child);
+        init_status = mp__fork_hooks(NULL, NULL, in_child);
     }
 }
 
@@ -237,9 +224,9 @@ wait_for(pid_t pid, mp__deadline until, int *ret_code)
     int pidfd = mp__plat_pidfd(pid), status;
     int64_t nap = MP__MS / 4;
     for (;;) {
-        lock();
+        pthread_mutex_lock(&mutex);
         status = collect(pid, pidfd, ret_code);
-        unlock();
+        pthread_mutex_unlock(&mutex);
         if (status != 0 || mp__deadline_passed(until)) {
             break;
         }
@@ -289,7 +276,7 @@ fork_tracker(int fd, pid_t *ret_pid)
 static int
 launch(void)
 {
-    lock(); /* no fork comes between the pipe and the note of it */
+    pthread_mutex_lock(&mutex); /* no fork comes between the pipe and the note of it */
     reap_leaving();
     int ends[2], status = mp__plat_pipe(ends);
     if (status == 0) {
@@ -298,7 +285,7 @@ launch(void)
     if (status == 0) {
         memcpy(making, ends, sizeof making);
     }
-    unlock();
+    pthread_mutex_unlock(&mutex);
     if (status < 0) {
         return mp__error_os(-status, "resource_tracker: no pipe to it");
     }
@@ -308,7 +295,7 @@ launch(void)
         /* No mp_freeze_support(), or the image cannot be run, or has no descriptors to spare. */
         status = fork_tracker(ends[0], &pid);
     }
-    lock();
+    pthread_mutex_lock(&mutex);
     close_and_forget(&making[0]);
     if (status == 0) {
         fstat(making[1], &tracker_pipe);
@@ -317,7 +304,7 @@ launch(void)
         making[1] = -1;
     }
     close_and_forget(&making[1]);
-    unlock();
+    pthread_mutex_unlock(&mutex);
     return status;
 }
 
@@ -325,12 +312,12 @@ launch(void)
 static bool
 give_up(void)
 {
-    lock();
+    pthread_mutex_lock(&mutex);
     bool died = is_ours(atomic_load(&tracker_fd));
     let_go();
     reap_leaving();
     reaped_told = true; /* by a warning */
-    unlock();
+    pthread_mutex_unlock(&mutex);
     return died;
 }
 
@@ -442,14 +429,14 @@ mp_resource_tracker_setfd(int fd)
     if (status < 0) {
         return status;
     }
-    lock();
+    pthread_mutex_lock(&mutex);
     if (fd != atomic_load(&tracker_fd) || !is_ours(fd)) {
         let_go();
         fcntl(fd, F_SETFD, FD_CLOEXEC);
         tracker_pipe = st;
         atomic_store(&tracker_fd, fd);
     }
-    unlock();
+    pthread_mutex_unlock(&mutex);
     end(&c);
     return 0;
 }
@@ -458,10 +445,10 @@ mp_resource_tracker_setfd(int fd)
 static pid_t
 stop(void)
 {
-    lock();
+    pthread_mutex_lock(&mutex);
     let_go();
     pid_t pid = leaving_count > 0 ? leaving[leaving_count - 1] : reaped_told ? -1 : reaped_pid;
-    unlock();
+    pthread_mutex_unlock(&mutex);
     return pid > 0 ? pid : -1;
 }
 
@@ -487,9 +474,9 @@ mp_resource_tracker_stop(double timeout, int *ret_exitcode)
     if (status < 0) {
         return mp__error_os(-status, "mp_resource_tracker_stop: its status");
     }
-    lock();
+    pthread_mutex_lock(&mutex);
     reaped_told |= reaped_pid == pid;
-    unlock();
+    pthread_mutex_unlock(&mutex);
     if (ret_exitcode) {
         *ret_exitcode = code;
     }
@@ -504,13 +491,13 @@ mp__tracker_share(void)
     if (atomic_load_explicit(&tracker_fd, memory_order_relaxed) < 0) {
         return -1;
     }
-    lock();
+    pthread_mutex_lock(&mutex);
     int fd = atomic_load(&tracker_fd), copy = -1;
     if (is_ours(fd)) {
         copy = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
         copy = copy < 0 ? -errno : copy;
     }
-    unlock();
+    pthread_mutex_unlock(&mutex);
     return copy;
 }
 
@@ -527,9 +514,9 @@ mp__tracker_end(void)
 {
     struct call c;
     int code;
-    lock();
+    pthread_mutex_lock(&mutex);
     bool any = atomic_load(&tracker_fd) >= 0 || leaving_count > 0;
-    unlock();
+    pthread_mutex_unlock(&mutex);
     if (!any || begin(&c) < 0) {
         return;
     }
@@ -538,8 +525,8 @@ mp__tracker_end(void)
     if (pid > 0) {
         wait_for(pid, mp__plat_now() + END_PATIENCE, &code);
     }
-    lock();
+    pthread_mutex_lock(&mutex);
     reap_leaving();
     reaped_told = true;
-    unlock();
+    pthread_mutex_unlock(&mutex);
 }

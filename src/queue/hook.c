@@ -12,48 +12,27 @@
 #include "base/error.h"
 #include "base/fork.h"
 
-static MP__FORK_DATA pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static int init_status;
+MP__FORK_LEAF(mutex);
 static mp_queue_error_hook *the_hook;
 static void *the_ctx;
-
-static void
-lock(void)
-{
-    pthread_mutex_lock(&mutex);
-}
-
-static void
-unlock(void)
-{
-    pthread_mutex_unlock(&mutex);
-}
-
-static void
-init(void)
-{
-    init_status = mp__fork_leaf(lock, unlock);
-}
 
 int
 mp_queue_set_error_hook(mp_queue_error_hook *hook, void *ctx)
 {
-    pthread_once(&once, init);
-    lock();
+    pthread_mutex_lock(&mutex);
     the_hook = hook;
     the_ctx = ctx;
-    unlock();
-    return init_status;
+    pthread_mutex_unlock(&mutex);
+    return 0;
 }
 
 void
 mp__queue_not_encoded(mp_queue *q, mp_obj item, int code)
 {
-    lock();
+    pthread_mutex_lock(&mutex);
     mp_queue_error_hook *hook = the_hook;
     void *ctx = the_ctx;
-    unlock();
+    pthread_mutex_unlock(&mutex);
     if (hook) {
         char text[512];
         snprintf(text, sizeof text, "%s", mp_last_error_text());

@@ -47,6 +47,7 @@ mp__queue_new(enum mp__queue_kind kind, int64_t maxsize, const mp_queue_options 
     q->serial = atomic_fetch_add_explicit(&mp__family->queues, 1, memory_order_relaxed) + 1;
     q->kind = options && options->joinable ? MP__QUEUE_JOINABLE : kind;
     q->element = options ? options->element_size : 0;
+    atomic_init(&q->block, q);
     if (mp__ring_init(&q->ring, maxsize <= 0 ? MP__RING_MOST : (uint32_t)maxsize,
                       options ? options->max_bytes : 0) < 0) {
         mp__shared_free(q, MP__TAG_QUEUE, call);
@@ -87,10 +88,17 @@ mp_queue_free(mp_queue *q)
         return status;
     }
     mp__watch_forget(q);
+    if (atomic_load(&q->ring.watched)) {
+        mp__ring_watched(&q->ring); /* in other processes, too */
+    }
     mp__queue_forget_closed(q);
-    mp__ring_done(&q->ring);
+    if (atomic_load(&q->ring.first)) { /* else one that died in here had come so far */
+        mp__ring_done(&q->ring);
+    }
     mp__joinable_freed(q);
-    return mp_free(q);
+    return mp__heap_free_from(&q->block, q, NULL) /* queue.free.commit */
+               ? 0
+               : mp__error(MP_EVALUE, "mp_queue_free: freed by another meanwhile");
 }
 
 mp_queue *

@@ -2,16 +2,23 @@
  * queue/queue.h: mp_queue, in all its kinds: a ring, and what its class adds to it.
  *
  * Layout    in the family's heap
- *             head, serial, kind, element   creator, before anyone else has the pointer
+ *             head, serial, kind, element, block   creator, before anyone else has the pointer
+ *             freer                         who frees it
  *             ring                          ring.h
  *             done ..                       only of a JoinableQueue; joinable.c
  * Writers   done: whoever says task_done, by CAS.  none_at: whoever saw that none is unfinished, by
  *           CAS to a later one
+ *           freer, the tag: the holder of the bell's lock (watch.c)
  * Commit    queue.joinable.task_done   the CAS of done
+ *           queue.free.begin           the store of 0 in ring.serial: who sleeps in its calls leaves
+ *           queue.free.commit          that of the heap's step in which its block is freed, and
+ *                                      `block` is NULL
  * Waiting   joiners sleep on join_event, in slices
  * Death     Unfinished tasks are the messages ever put less `done`: put commits both by one store, so
  *           nobody dies between them.  Who dies after queue.joinable.task_done has not stored
- *           none_at nor woken anybody: joiners see it at their slices' ends
+ *           none_at nor woken anybody: joiners see it at their slices' ends.
+ *           Who frees it has changed the tag to ~tag: until queue.free.commit anybody else may free
+ *           it once the freer is dead, and goes on where that one was
  * Fork      what this process closed (closed.c) stays closed in its child; what it watches
  *           (watch.c) is not watched there
  * Always    done <= messages put
@@ -28,6 +35,7 @@
 
 #include "base/deadline.h"
 #include "heap/heap.h"
+#include "heap/member.h"
 #include "queue/ring.h"
 
 enum mp__queue_kind { MP__QUEUE_PLAIN, MP__QUEUE_JOINABLE, MP__QUEUE_SIMPLE };
@@ -36,7 +44,9 @@ struct mp_queue {
     mp__head head;
     uint64_t serial; /* no other queue of the family ever has it */
     enum mp__queue_kind kind;
-    size_t element; /* bytes of every message; 0: any */
+    mp__ident freer;
+    size_t element;        /* bytes of every message; 0: any */
+    _Atomic(void *) block; /* its own; NULL once it is freed */
     struct mp__ring ring;
     _Alignas(64) _Atomic uint64_t done; /* tasks, ever */
     _Atomic uint64_t none_at; /* `done` when last none was unfinished, but for who died just then */
@@ -125,7 +135,10 @@ int mp__watch_user(mp_queue *q, bool on);
 /* It is being freed: nobody watches it any more. */
 void mp__watch_forget(mp_queue *q);
 
-/* Clear the tag of q, at which no process's watcher is looking then.  As mp__shared_claim(). */
+/*
+ * Be the one who frees q, at which no process's watcher is looking then: 0; MP_EVALUE when it is not
+ * live, nor left by one who died while he freed it.
+ */
 int mp__watch_claim(mp_queue *q, const char *call);
 
 /* This process took from q or put in it: its descriptor tells so at once. */

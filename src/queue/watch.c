@@ -7,7 +7,7 @@
  *           a word that all watchers sleep on, and a lock
  * Writers   the list, the pipes: the holder of the mutex.  watched: a watcher stores 1, who put
  *           takes it.  bell.rung: who took a 1.  bell.lock is held while a watcher looks at a queue,
- *           which another process may be freeing, and while that one clears the queue's tag
+ *           which another process may be freeing, and while that one changes the queue's tag
  * Waiting   The watcher reads the bell, stores 1 in each queue that is not readable, looks at it
  *           once more, and sleeps until the bell changes, at most a slice.  So a burst of messages
  *           rings once, and queues that nobody watches cost one load
@@ -83,17 +83,39 @@ sleep_until_it_rings(uint32_t seen)
 
 /* ---- one queue ------------------------------------------------------------------------------- */
 
+/* Under the bell's lock.  Of several that free it one has it; the others, when that one has died. */
+static bool
+claim(mp_queue *q)
+{
+    const enum mp__tag going = (enum mp__tag) ~(uint32_t)MP__TAG_QUEUE;
+    if (mp__shared_live(q, MP__TAG_QUEUE)) {
+        if (mp__heap_block_size(q) == 0) {
+            return false;
+        }
+        q->freer = mp__self();
+        atomic_store(&q->ring.serial, 0); /* queue.free.begin */
+        atomic_store(&q->head.tag, (uint32_t)going);
+        return true;
+    }
+    mp__heap_settle(); /* the dead one may have been freeing its block */
+    if (mp__shared_live(q, going) && atomic_load(&q->block) == q && mp__member_dead(q->freer)) {
+        q->freer = mp__self();
+        return true;
+    }
+    return false;
+}
+
 int
 mp__watch_claim(mp_queue *q, const char *call)
 {
-    int status = mp__shared_check(q, MP__TAG_QUEUE, call);
-    if (status == 0) {
+    bool ours = false;
+    if (mp_heap_contains(q)) {
         mp__ilock *lock = &mp__family->bell.lock; /* no dead owner leaves a trace under it */
         (void)mp__ilock_acquire(lock, MP__NEVER);
-        status = mp__shared_claim(q, MP__TAG_QUEUE, call);
+        ours = claim(q);
         mp__ilock_release(lock);
     }
-    return status;
+    return ours ? 0 : mp__shared_not_live(q, MP__TAG_QUEUE, call);
 }
 
 static bool

@@ -226,14 +226,13 @@ mp__typed_wrap(enum mp__tag tag, const mp__desc *is, const mp_shared_options *op
 static bool
 tagged(const mp__typed *t, uint32_t tag)
 {
-    static _Atomic(void *) nothing;
     if (mp__shared_live(t, (enum mp__tag)tag)) {
         return true;
     }
     if (!mp_heap_contains(t)) {
         return false;
     }
-    mp__heap_free_from(&nothing, &nothing, NULL);
+    mp__heap_settle();
     return mp__shared_live(t, (enum mp__tag)tag);
 }
 

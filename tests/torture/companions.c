@@ -389,6 +389,8 @@ torture_run_case(const struct torture_case *c, long from)
                                  .set_up = set_up,
                                  .before = c->before ? c->before : become_member,
                                  .operation = c->operation,
+                                 .seize = c->seize,
+                                 .done = c->done,
                                  .check = check,
                                  .recovery = c->recovery,
                                  .before_recovery =

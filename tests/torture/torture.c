@@ -82,6 +82,14 @@ torture_shared(size_t size)
     return p;
 }
 
+size_t
+torture_blocks(void)
+{
+    mp_heap_info info = {0};
+    mp_heap_stats(&info);
+    return info.blocks;
+}
+
 struct torture_patience
 torture_patience(double seconds)
 {

@@ -72,6 +72,14 @@ struct torture_case {
     void (*operation)(void *arg);
 
     /*
+     * If not NULL: the victim is another's child, of a companion's for one, which sleeps, and this
+     * tells its pid.  Then `operation` is called by the survivor, when the victim is held: it gives
+     * it what it wakes up for.  done: the victim has nothing to do any more.
+     */
+    pid_t (*seize)(void *arg);
+    bool (*done)(void *arg);
+
+    /*
      * Another process that arrives in the middle: it starts while the victim stands where it will
      * be killed, and the kill comes when it sleeps or has returned.  It is companion number
      * `parked`.
@@ -107,6 +115,9 @@ struct torture_case {
     double bound; /* 0: TORTURE_BOUND; what else the slices promise */
     void *arg;
 };
+
+/* Blocks of the family's heap that are in use. */
+size_t torture_blocks(void);
 
 /* ---- in check() ------------------------------------------------------------------------------ */
 

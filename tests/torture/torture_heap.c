@@ -30,14 +30,6 @@ struct world {
     size_t blocks;         /* in use before the victim */
 };
 
-static size_t
-blocks(void)
-{
-    mp_heap_info info = {0};
-    mp_heap_stats(&info);
-    return info.blocks;
-}
-
 /* The survivor's first call after a death, which recovers the lock; then all must be in order. */
 static const char *
 survive(void)
@@ -59,7 +51,7 @@ survive(void)
 static const char *
 lost_at_most_one(size_t base)
 {
-    size_t now = blocks();
+    size_t now = torture_blocks();
     return now == base || now == base + 1 ? NULL : "more than the dead one's block is lost";
 }
 
@@ -71,7 +63,7 @@ plan_malloc(void *arg)
     struct world *w = arg;
     w->expected = mp_malloc(w->size);
     mp_free(w->expected);
-    w->blocks = blocks();
+    w->blocks = torture_blocks();
 }
 
 /* As plan_malloc(), with no pages ready for the block: 0.4 MiB of them when 0.6 are used. */
@@ -85,7 +77,7 @@ plan_reserve(void *arg)
     mp_free(hold);
     mp_free(mp_malloc(5 * MIB)); /* gives back all pages but for the first MiB */
     w->left = mp_malloc(600 * KIB);
-    w->blocks = blocks();
+    w->blocks = torture_blocks();
     if (w->left != hold) {
         w->expected = NULL;
     }
@@ -104,11 +96,11 @@ check_malloc(void *arg, bool finished)
 {
     struct world *w = arg;
     const char *wrong = survive();
-    if (!wrong && finished && blocks() != w->blocks + 1) {
+    if (!wrong && finished && torture_blocks() != w->blocks + 1) {
         wrong = "the block of a malloc() that was done is not there";
     }
     wrong = wrong ? wrong : lost_at_most_one(w->blocks);
-    if (!wrong && blocks() != w->blocks && mp_free(w->expected) != 0) {
+    if (!wrong && torture_blocks() != w->blocks && mp_free(w->expected) != 0) {
         wrong = "the dead one's block is none";
     }
     if (w->left) {
@@ -138,7 +130,7 @@ plan_aligned(void *arg)
     struct world *w = arg;
     w->expected = mp_aligned_alloc(4096, w->size);
     mp_free(w->expected);
-    w->blocks = blocks();
+    w->blocks = torture_blocks();
 }
 
 /* Three neighbours and a guard; what lies between older losses is used up until they are. */
@@ -159,7 +151,7 @@ plan_free(void *arg)
     if (w->free_right) {
         mp_free(w->right);
     }
-    w->blocks = blocks();
+    w->blocks = torture_blocks();
 }
 
 static void
@@ -174,7 +166,7 @@ check_free(void *arg, bool finished)
 {
     struct world *w = arg;
     const char *wrong = survive();
-    size_t now = blocks();
+    size_t now = torture_blocks();
     if (!wrong && now != w->blocks && now != w->blocks - 1) {
         wrong = "the number of blocks is neither as before nor one less";
     }
@@ -205,7 +197,7 @@ plan_free_big(void *arg)
     w->free_left = w->free_right = true; /* there are none */
     w->mid = mp_malloc(w->size);
     w->guard = NULL;
-    w->blocks = blocks();
+    w->blocks = torture_blocks();
 }
 
 static void
@@ -217,7 +209,7 @@ plan_realloc(void *arg)
     w->guard = mp_malloc(40);
     w->expected = mp_malloc(w->size);
     mp_free(w->expected);
-    w->blocks = blocks();
+    w->blocks = torture_blocks();
 }
 
 static void
@@ -276,7 +268,7 @@ plan_slot(void *arg)
     if (!w->slot) {
         w->slot = mp_calloc(1, sizeof *w->slot);
     }
-    w->blocks = blocks();
+    w->blocks = torture_blocks();
 }
 
 static void
@@ -310,7 +302,7 @@ check_slot(void *arg, bool finished)
     const char *wrong = survive();
     void *block = atomic_load(w->slot);
     (void)finished;
-    if (!wrong && blocks() != w->blocks + (block != NULL)) {
+    if (!wrong && torture_blocks() != w->blocks + (block != NULL)) {
         wrong = block ? "the slot has a block that is not in use"
                       : "a block is in use that is in no slot";
     }
@@ -318,7 +310,7 @@ check_slot(void *arg, bool finished)
         wrong = "the slot's block is none";
     }
     mp__heap_free_from(w->slot, atomic_load(w->slot), NULL);
-    if (!wrong && blocks() != w->blocks) {
+    if (!wrong && torture_blocks() != w->blocks) {
         wrong = "a block was lost";
     }
     return wrong ? wrong : mp__alloc_check();
@@ -417,7 +409,9 @@ check_two(void *arg, bool finished)
     struct world *w = arg;
     const char *wrong = survive();
     (void)finished;
-    return wrong ? wrong : blocks() <= w->blocks + 2 ? NULL : "more than two blocks are lost";
+    return wrong                               ? wrong
+           : torture_blocks() <= w->blocks + 2 ? NULL
+                                               : "more than two blocks are lost";
 }
 
 static const char *

@@ -44,14 +44,6 @@ static struct world {
     size_t blocks;
 } heap_world, mixed_world;
 
-static size_t
-blocks(void)
-{
-    mp_heap_info info = {0};
-    mp_heap_stats(&info);
-    return info.blocks;
-}
-
 /* ---- a place's block -------------------------------------------------------------------------- */
 
 static size_t
@@ -203,7 +195,7 @@ open_heap(void *arg)
     w->s->lock = mp_lock_new();
     w->s->rlock = mp_rlock_new();
     mp_child_check(w->s->lock && w->s->rlock);
-    w->blocks = blocks();
+    w->blocks = torture_blocks();
 }
 
 static void
@@ -233,7 +225,7 @@ check_heap(void *arg, long kills)
     for (int k = 0; k < PLACES; k++) {
         empty(&w->s->common[k]);
     }
-    size_t now = blocks();
+    size_t now = torture_blocks();
     if (now < w->blocks || now > w->blocks + (size_t)kills * LOST_BY_ONE) {
         snprintf(text, sizeof text, "%zu blocks before and %zu after %ld kills", w->blocks, now,
                  kills);

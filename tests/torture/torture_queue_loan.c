@@ -31,14 +31,6 @@ static struct world {
 
 static unsigned char buffer[MOST];
 
-static size_t
-blocks(void)
-{
-    mp_heap_info info = {0};
-    mp_heap_stats(&info);
-    return info.blocks;
-}
-
 static void
 must(bool ok, const char *what)
 {
@@ -179,7 +171,7 @@ end(struct world *w)
 {
     mp__ring_done(w->ring);
     mp_free(w->ring);
-    return blocks() != w->blocks ? "a block of the heap is lost" : mp__alloc_check();
+    return torture_blocks() != w->blocks ? "a block of the heap is lost" : mp__alloc_check();
 }
 
 /* How far the victim came; it came to its end if it is said to have. */
@@ -277,7 +269,7 @@ new_ring(struct world *w, uint32_t adds, uint32_t takes)
     w->first = w->next = 1;
     w->adds = adds;
     w->takes = takes;
-    w->blocks = blocks();
+    w->blocks = torture_blocks();
     w->ring = mp__heap_alloc(sizeof *w->ring, 64);
     must(w->ring != NULL, "a ring");
     memset(w->ring, 0, sizeof *w->ring);

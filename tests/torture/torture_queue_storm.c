@@ -305,14 +305,6 @@ work(void *arg, int which)
     }
 }
 
-static size_t
-blocks(void)
-{
-    mp_heap_info info = {0};
-    mp_heap_stats(&info);
-    return info.blocks;
-}
-
 static void
 open_ring(void *arg)
 {
@@ -321,7 +313,7 @@ open_ring(void *arg)
     w->s = mp_calloc(1, sizeof *w->s);
     mp_child_check(w->s);
     w->s->next = 1;
-    w->blocks = blocks();
+    w->blocks = torture_blocks();
     w->s->ring = mp__heap_alloc(sizeof *w->s->ring, 64);
     mp_child_check(w->s->ring);
     memset(w->s->ring, 0, sizeof *w->s->ring);
@@ -404,7 +396,7 @@ check(void *arg, long kills)
     wrong = wrong ? wrong : mp__ring_check(w->s->ring);
     mp__ring_done(w->s->ring);
     mp_free(w->s->ring);
-    if (!wrong && blocks() != w->blocks) {
+    if (!wrong && torture_blocks() != w->blocks) {
         wrong = "a block of the heap is lost";
     }
     return wrong ? wrong : mp__alloc_check();

@@ -25,20 +25,12 @@ static struct world {
     size_t blocks; /* of the heap, before there was a semaphore */
 } world;
 
-static size_t
-blocks(void)
-{
-    mp_heap_info info = {0};
-    mp_heap_stats(&info);
-    return info.blocks;
-}
-
 /* ---- semaphores ------------------------------------------------------------------------------ */
 
 static void
 make(struct world *w, int64_t value, bool bounded)
 {
-    w->blocks = blocks();
+    w->blocks = torture_blocks();
     w->s = bounded ? mp_bounded_semaphore_new(value) : mp_semaphore_new(value);
     mp_child_check(w->s != NULL);
 }
@@ -93,7 +85,7 @@ free_it(void *arg)
 {
     struct world *w = arg;
     mp_child_ok(mp_semaphore_free(w->s));
-    mp_child_check(blocks() == w->blocks);
+    mp_child_check(torture_blocks() == w->blocks);
 }
 
 /* ---- the survivor ---------------------------------------------------------------------------- */

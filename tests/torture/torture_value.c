@@ -36,14 +36,6 @@ static struct world {
     bool untold;   /* of a holder that died before the victim */
 } world;
 
-static size_t
-blocks(void)
-{
-    mp_heap_info info = {0};
-    mp_heap_stats(&info);
-    return info.blocks;
-}
-
 static void
 new_objects(void *arg)
 {
@@ -56,7 +48,7 @@ new_objects(void *arg)
     w->string = mp_array_new('c', COUNT, old_text);
     mp_child_check(w->number && w->record && w->shorts && w->string);
     w->untold = false;
-    w->blocks = blocks();
+    w->blocks = torture_blocks();
 }
 
 static void
@@ -422,7 +414,7 @@ count_blocks(void *arg)
 {
     struct world *w = arg;
     memset(w, 0, sizeof *w);
-    w->blocks = blocks();
+    w->blocks = torture_blocks();
 }
 
 static void
@@ -463,7 +455,7 @@ check_new(void *arg, bool finished)
     if (!v || mp_value_free(v) != 0) {
         return "the survivor cannot make and free one";
     }
-    size_t now = blocks();
+    size_t now = torture_blocks();
     return now > w->blocks + 1                ? "more than the dead one's block is lost"
            : finished && now != w->blocks + 1 ? "what was made is not there"
                                               : mp__alloc_check();
@@ -490,7 +482,7 @@ check_freed(void *arg, bool finished)
     if (finished && status == 0) {
         return "a free that was done was not";
     }
-    if (blocks() != w->blocks - 1) {
+    if (torture_blocks() != w->blocks - 1) {
         return "the value's block is lost";
     }
     return mp_value_free(w->number) == MP_EVALUE ? mp__alloc_check() : "freed is not freed";
@@ -511,7 +503,7 @@ check_array_freed(void *arg, bool finished)
     if (status != (finished ? MP_EVALUE : 0) && (finished || status != MP_EVALUE)) {
         return "the free gives neither 0 nor MP_EVALUE";
     }
-    return blocks() == w->blocks - 1 ? mp__alloc_check() : "the array's block is lost";
+    return torture_blocks() == w->blocks - 1 ? mp__alloc_check() : "the array's block is lost";
 }
 
 /* The same with its data on a page, before the struct. */
@@ -523,7 +515,7 @@ new_on_page(void *arg)
     mp_array_free(w->shorts);
     w->shorts = mp_array_new_with('h', COUNT, NULL, &(mp_shared_options){.page_aligned = true});
     mp_child_check(w->shorts);
-    w->blocks = blocks();
+    w->blocks = torture_blocks();
 }
 
 #define OWNED "heap.owned.acquire heap.owned.release"
