@@ -9,6 +9,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "helpers/pattern.h"
+
 #define KIB ((size_t)1 << 10)
 #define MIB ((size_t)1 << 20)
 
@@ -41,36 +43,6 @@ assert_given_back(const mp_heap_info *before)
 #ifndef MP_PLATFORM_POSIX /* POSIX has no call that gives pages of a shared file back */
     assert_true(now.committed <= before->committed + 4 * MIB);
 #endif
-}
-
-/* Bytes of a message that depend on its number and place. */
-static void
-fill(unsigned char *data, size_t len, uint64_t number)
-{
-    for (size_t i = 0; i < len; i++) {
-        data[i] = (unsigned char)(number * 31 + i * 7 + (i >> 8));
-    }
-}
-
-static bool
-is_filled(const unsigned char *data, size_t len, uint64_t number)
-{
-    for (size_t i = 0; i < len; i++) {
-        if (data[i] != (unsigned char)(number * 31 + i * 7 + (i >> 8))) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* A few hundred thousand sizes, the same each time. */
-static uint64_t
-next_random(uint64_t *seed)
-{
-    *seed ^= *seed << 13;
-    *seed ^= *seed >> 7;
-    *seed ^= *seed << 17;
-    return *seed;
 }
 
 /* 8 B to 1 MiB, most of them small. */
@@ -267,6 +239,64 @@ test_queue_never_empty_gives_its_peak_back(void **state)
     mp_assert_ok(mp_queue_free(q));
 }
 
+/* So many that they flow: the queue takes a large segment, and goes on in it. */
+static void
+let_flow(mp_queue *q, const mp_heap_info *before)
+{
+    char data[1000] = {0};
+    size_t len;
+    for (long i = 0; i < 1000000 && heap_now().used < before->used + MIB + MIB / 2; i++) {
+        for (int j = 0; j < 100; j++) {
+            mp_assert_ok(mp_queue_put_bytes(q, data, sizeof data, 0));
+            mp_assert_ok(mp_queue_get_bytes(q, data, sizeof data, &len, 0));
+        }
+    }
+    assert_true(heap_now().used >= before->used + MIB + MIB / 2);
+    mp_assert_ok(mp_queue_put_bytes(q, data, sizeof data, 0));
+    mp_assert_ok(mp_queue_get_bytes(q, data, sizeof data, &len, 1));
+    assert_true(heap_now().used >= before->used + MIB + MIB / 2); /* nobody waited in vain yet */
+}
+
+static void
+test_queue_that_flowed_gives_its_segment_back(void **state)
+{
+    (void)state;
+    static const double waits[] = {0, 0.01};
+    mp_heap_info before = heap_now();
+    for (size_t i = 0; i < 2; i++) {
+        mp_queue *q = new_queue(0);
+        char data[1000];
+        size_t len;
+        let_flow(q, &before);
+        mp_assert_code(mp_queue_get_bytes(q, data, sizeof data, &len, waits[i]), MP_EEMPTY);
+        assert_given_back(&before);
+        let_flow(q, &before);
+        mp_assert_ok(mp_queue_free(q));
+        assert_given_back(&before);
+    }
+}
+
+/* A message now and then is no flow, also where nobody ever waits for nothing. */
+static void
+test_queue_that_flows_no_more_gives_its_segment_back(void **state)
+{
+    (void)state;
+    mp_queue *q = new_queue(0);
+    mp_heap_info before = heap_now();
+    char data[1000] = {0};
+    size_t len;
+    let_flow(q, &before);
+    double limit = mp_test_now() + 30;
+    while (heap_now().used > before.used + MIB && mp_test_now() < limit) {
+        mp_assert_ok(mp_queue_put_bytes(q, data, 8, 0));
+        mp_assert_ok(mp_queue_get_bytes(q, data, sizeof data, &len, 0));
+        struct timespec pause = {0, 150000}; /* the pace is what this is about */
+        nanosleep(&pause, NULL);
+    }
+    assert_given_back(&before);
+    mp_assert_ok(mp_queue_free(q));
+}
+
 /* ---- an exhausted heap ----------------------------------------------------------------------- */
 
 /* A program of its own, whose heap may have no more than the least that there is. */
@@ -379,6 +409,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_queue_grows_and_shrinks_at_all_levels),
     cmocka_unit_test(test_queue_big_message_round_trips),
     cmocka_unit_test(test_queue_never_empty_gives_its_peak_back),
+    cmocka_unit_test(test_queue_that_flowed_gives_its_segment_back),
+    cmocka_unit_test(test_queue_that_flows_no_more_gives_its_segment_back),
     cmocka_unit_test(test_queue_exhausted_heap_refuses_and_goes_on),
     cmocka_unit_test(test_queue_message_that_no_memory_is_left_for_stays),
 };

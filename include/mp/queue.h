@@ -40,6 +40,10 @@
  *           younger ones).  Nobody else hangs, nothing is torn.  What it had reserved is freed, what
  *           it had peeked and not released goes to the next getter.  A message that get had handed
  *           over dies with it; peek is for those who cannot lose one
+ * Memory    16 KiB, and what its messages need.  While messages flow (8 MiB and more went through,
+ *           at some 10 MB/s or faster) up to 2 MiB of room for small ones, and up to 4 MiB of
+ *           blocks for big ones, stay with the queue.  They go back when a getter finds it empty
+ *           and does not wait, or waits and nothing comes, when few go through, and at free
  * Stopped   a process that is stopped (SIGSTOP, a debugger) in the middle of a call, which is
  *           microseconds long, may keep others of the same side waiting until it goes on.  Calls
  *           with a time-out wait until then and at least a second for it, then they are
@@ -82,7 +86,7 @@ MP_API mp_queue *mp_context_simple_queue(const mp_context *ctx);
 /*
  * Give it, its messages and all loans of it back; nobody may use it any more, nor what it lent.
  * Who sleeps in one of its calls, in whatever process, comes back with MP_EVALUE.
- * NULL is fine; MP_EVALUE.
+ * NULL is fine; MP_EVALUE.  A process killed in here has freed it, or somebody else may still do so.
  */
 MP_API int mp_queue_free(mp_queue *q);
 

@@ -12,7 +12,7 @@
 
 #define UNIT       UINT64_C(16)
 #define BIG        (UINT64_C(64) << 10)
-#define TRIM       (UINT64_C(4) << 20)
+#define TRIM       (UINT64_C(2) << 20)
 #define KEEP       (UINT64_C(1) << 20)
 #define STEP       (UINT64_C(64) << 10)
 #define MOST_ALIGN (UINT64_C(1) << 20)

@@ -140,6 +140,12 @@ is_gone(const struct visit *v, const struct mp__ring *r)
                          atomic_load_explicit(&r->serial, memory_order_acquire) != v->serial);
 }
 
+static int
+gone(void)
+{
+    return mp__error(MP_EVALUE, "the queue was freed while somebody waited");
+}
+
 /* Sleep for a slice, and leave.  0; MP_ETIMEOUT: the deadline has passed; MP_EVALUE: freed. */
 static int
 sleep_once(const struct visit *v, struct mp__ring *r, _Atomic uint32_t *waiters,
@@ -153,7 +159,7 @@ sleep_once(const struct visit *v, struct mp__ring *r, _Atomic uint32_t *waiters,
         mp__waiting_done();
     }
     if (is_gone(v, r)) {
-        return mp__error(MP_EVALUE, "the queue was freed while somebody waited");
+        return gone();
     }
     mp__park_leave(waiters, event, seen);
     return late ? MP_ETIMEOUT : 0;
@@ -164,8 +170,7 @@ sleep_once(const struct visit *v, struct mp__ring *r, _Atomic uint32_t *waiters,
 void
 mp__ring_trim_after_run(struct mp__ring *r, uint32_t least)
 {
-    if (atomic_exchange_explicit(&r->run, 0, memory_order_relaxed) >= least &&
-        atomic_load_explicit(&r->kept, memory_order_relaxed) != 0) {
+    if (atomic_exchange_explicit(&r->run, 0, memory_order_relaxed) >= least && mp__slot_keeps(r)) {
         mp__slot_trim(r);
     }
 }
@@ -186,7 +191,7 @@ mp__ring_await(struct mp__ring *r, const struct mp__cursor *c, mp__deadline unti
         return 0;
     }
     looked_in_vain(&r->get_awake);
-    bool big = mp__segment_bytes(c->segment) >= MP__SEGMENT_LEAVE;
+    bool big = mp__ring_is_big(r, c->segment);
     uint32_t seen = atomic_load_explicit(&r->get_event, memory_order_acquire);
     mp__park_register(&r->get_waiters);
     /* The record at head may be freed once the lock is let go. */
@@ -196,6 +201,9 @@ mp__ring_await(struct mp__ring *r, const struct mp__cursor *c, mp__deadline unti
     }
     struct visit v = begin_visit(r);
     mp__ring_unlock_get(r);
+    if (big && is_gone(&v, r)) {
+        return gone();
+    }
     if (big) {
         mp__ring_shrink(r);
     }
@@ -208,6 +216,7 @@ mp__ring_await(struct mp__ring *r, const struct mp__cursor *c, mp__deadline unti
     if (mp__messages_between(atomic_load_explicit(&r->head, memory_order_relaxed),
                              atomic_load_explicit(&r->tail, memory_order_relaxed)) == 0) {
         mp__ring_trim_after_run(r, 0); /* it slept for nothing */
+        mp__ring_flow_ends(r);
     }
     if (mp__ring_get_is_stuck(r, until)) {
         return MP_EEMPTY;
@@ -248,7 +257,11 @@ mp__ring_await_room(struct mp__ring *r, mp__deadline until)
     uint32_t looks = MP__SPINS + r->put_awake.looks;
     struct visit v = begin_visit(r);
     mp__ring_unlock_put(r);
-    if (room_comes_soon(r, head, returned, looks)) {
+    bool soon = room_comes_soon(r, head, returned, looks);
+    if (is_gone(&v, r)) {
+        return gone();
+    }
+    if (soon) {
         return mp__ring_put_is_stuck(r, until) ? MP_EFULL : 0;
     }
     mp__park_register(&r->put_waiters);

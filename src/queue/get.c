@@ -96,9 +96,12 @@ mp__ring_shrink(struct mp__ring *r)
         mp__ring_recover_put(r);
     }
     uint64_t tail = atomic_load_explicit(&r->tail, memory_order_relaxed);
-    bool moved = mp__messages_between(atomic_load(&r->head), tail) == 0 &&
-                 mp__segment_bytes(mp__segment_in(&r->tail_seg)) >= MP__SEGMENT_LEAVE &&
-                 mp__ring_link_small(r) == 0;
+    bool moved = false;
+    if (mp__messages_between(atomic_load(&r->head), tail) == 0) {
+        mp__ring_flows_no_more(r);
+        moved = mp__segment_bytes(mp__segment_in(&r->tail_seg)) >= MP__SEGMENT_LEAVE &&
+                mp__ring_link_small(r) == 0;
+    }
     mp__ring_unlock_put(r);
     if (moved && !mp__ring_get_is_stuck(r, MP__TRY)) {
         struct mp__cursor c = mp__ring_oldest(r);
@@ -259,8 +262,7 @@ static void
 trim_unused(struct mp__ring *r, uint64_t head)
 {
     uint64_t at = atomic_load_explicit(&r->kept_at, memory_order_relaxed);
-    if (atomic_load_explicit(&r->kept, memory_order_relaxed) != 0 &&
-        ((mp__place_sequence(head) - at) & MP__SEQUENCE_MASK) > KEEP_FOR) {
+    if (mp__slot_keeps(r) && ((mp__place_sequence(head) - at) & MP__SEQUENCE_MASK) > KEEP_FOR) {
         mp__slot_trim(r);
     }
 }
@@ -269,6 +271,7 @@ trim_unused(struct mp__ring *r, uint64_t head)
 static bool
 look_once(struct mp__ring *r)
 {
+    mp__ring_flow_ends(r);
     if (atomic_load_explicit(&r->shelves, memory_order_relaxed)) {
         mp__ring_trim_after_run(r, LONG_RUN);
         return mp__slot_reap(r);
@@ -289,7 +292,7 @@ taken(struct mp__ring *r, struct want *w, uint64_t head)
     mp__ring_went(r, w->done);
     if (w->slot && w->place) {
         struct mp__parcel *p = mp__slot_parcel(w->slot);
-        memcpy(w->to, p->bytes, mp__record_len(p->header));
+        mp__block_get(w->to, p->bytes, mp__record_len(p->header));
         mp__slot_release(r, w->slot, false);
     }
     if (__builtin_expect(atomic_load_explicit(&r->shelves, memory_order_relaxed) != NULL, 0) &&
@@ -304,7 +307,7 @@ static inline uint64_t
 leave(struct mp__ring *r, struct want *w, const struct mp__cursor *c)
 {
     uint64_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
-    if (__builtin_expect(mp__segment_bytes(c->segment) >= MP__SEGMENT_LEAVE, 0)) {
+    if (mp__ring_is_big(r, c->segment)) {
         struct mp__cursor now = mp__ring_oldest(r);
         w->shrink = now.header == 0;
     }
@@ -325,7 +328,7 @@ get_plainly(struct mp__ring *r, mp__ring_place where, void *ctx, int *ret_status
     uint64_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
     uint64_t unit = mp__place_unit(head);
     const struct mp__segment *s = mp__segment_in(&r->first);
-    if (!mp__segment_has(s, unit) || mp__segment_bytes(s) >= MP__SEGMENT_LEAVE ||
+    if (!mp__segment_has(s, unit) || mp__ring_is_big(r, s) ||
         (atomic_load_explicit(&r->shelves, memory_order_relaxed) && is_time_to_look(head)) ||
         (atomic_load_explicit(&r->shut, memory_order_acquire) |
          atomic_load_explicit(&r->returned, memory_order_relaxed)) != 0) {

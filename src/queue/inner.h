@@ -17,6 +17,9 @@
 /* From this size on, a segment that is nearly empty is left for a small one. */
 #define MP__SEGMENT_LEAVE (UINT64_C(1) << 20)
 
+/* The segment that flowing messages have: more than the caches of both sides hold. */
+#define MP__SEGMENT_FLOW (UINT64_C(2) << 20)
+
 /* What goes in or out under one lock: a few microseconds' work. */
 #define MP__BATCH_MESSAGES 32
 #define MP__BATCH_BYTES    (16 << 10)
@@ -127,6 +130,27 @@ void mp__ring_shrink(struct mp__ring *r);
 
 /* Under put_lock: end the newest segment with a LINK to a small one.  0 or MP_ENOMEM. */
 int mp__ring_link_small(struct mp__ring *r);
+
+/* Whether it is to be left when it is empty. */
+static inline bool
+mp__ring_is_big(const struct mp__ring *r, const struct mp__segment *s)
+{
+    uint64_t bytes = mp__segment_bytes(s);
+    return __builtin_expect(bytes >= MP__SEGMENT_LEAVE, 0) &&
+           (bytes > MP__SEGMENT_FLOW || !atomic_load_explicit(&r->flowing, memory_order_relaxed));
+}
+
+/* Nobody waits any more for what flowed: its segment goes back.  Called without locks. */
+static inline void
+mp__ring_flow_ends(struct mp__ring *r)
+{
+    if (atomic_load_explicit(&r->flowing, memory_order_relaxed)) {
+        mp__ring_shrink(r);
+    }
+}
+
+/* Under put_lock: no big segment for them any more. */
+void mp__ring_flows_no_more(struct mp__ring *r);
 
 /* Free the segments that were read empty; under get_lock. */
 void mp__ring_retire(struct mp__ring *r);

@@ -10,6 +10,17 @@
 #define GROW_SPINS 200
 #define GROW_MOST  2000
 
+/* Messages flow when so many bytes have gone round, each turn in so short a time ... */
+#define FLOW_BYTES (UINT64_C(8) << 20)
+#define FLOW_TURN  (2 * MP__MS)
+/* ... and no longer when so many messages take so long, and again and again. */
+#define FLOW_LOOK      256
+#define FLOW_LOOK_TIME (25 * MP__MS)
+#define FLOW_SLOW      4
+/* What lasts shorter is tried less often: after so many times as many bytes at most. */
+#define FLOW_LASTS (100 * MP__MS)
+#define FLOW_REST  63
+
 /* What of the bytes behind the tail the next puts will write: two cache lines, some puts ahead. */
 #define AHEAD_FROM 256
 #define AHEAD_TO   384
@@ -165,18 +176,83 @@ units_used(const struct mp__segment *s, uint64_t tail, uint64_t head)
     return to >= from ? to - from : s->end - s->base - (from - to);
 }
 
-/* Whether to leave a big segment that holds little, so that its pages go back. */
-static inline bool
-too_big(struct mp__ring *r, const struct mp__segment *s, uint64_t tail, enum fit f)
+/*
+ * Messages that go round in a small segment have all their cache lines in the caches of both sides,
+ * and each line that one side takes from the other's is dear.  In a segment larger than both caches
+ * they come from the cache that both share, for less than half.  So messages that flow get such a
+ * segment, until they flow no more, or nobody takes any.
+ */
+static bool
+flow_begins(struct mp__ring *r, uint64_t bytes)
+{
+    int64_t now = mp__plat_now(), took = now - r->flowed_at;
+    r->flowed_at = now;
+    if (took >= FLOW_TURN) {
+        return false; /* a pause, or not fast enough: it does not count */
+    }
+    r->flowed += bytes;
+    if (r->flowed < FLOW_BYTES) {
+        return false;
+    }
+    r->flowed = 0;
+    if (r->flow_rest > 0) {
+        r->flow_rest--;
+        return false;
+    }
+    r->flowing_from = now;
+    r->flow_slow = 0;
+    atomic_store_explicit(&r->flowing, true, memory_order_relaxed);
+    return true;
+}
+
+/* At each FLOW_LOOK-th message.  One that took long may have been a pause. */
+static bool
+flows_on(struct mp__ring *r)
+{
+    int64_t now = mp__plat_now();
+    r->flow_slow = now - r->flowed_at < FLOW_LOOK_TIME ? 0 : r->flow_slow + 1;
+    r->flowed_at = now;
+    return r->flow_slow < FLOW_SLOW;
+}
+
+void
+mp__ring_flows_no_more(struct mp__ring *r)
+{
+    if (!atomic_load_explicit(&r->flowing, memory_order_relaxed)) {
+        return;
+    }
+    bool lasted = mp__plat_now() - r->flowing_from > FLOW_LASTS;
+    r->flow_rest = lasted ? 0 : r->flow_next;
+    r->flow_next = lasted ? 0 : r->flow_next < FLOW_REST ? r->flow_next * 2 + 1 : FLOW_REST;
+    atomic_store_explicit(&r->flowing, false, memory_order_relaxed);
+}
+
+/* The size of a segment to go on in: larger for what flows, smaller for what is few; 0: this one. */
+static inline uint64_t
+better_bytes(struct mp__ring *r, const struct mp__segment *s, uint64_t tail, enum fit f,
+             uint64_t need)
 {
     uint64_t bytes = mp__segment_bytes(s);
-    if (__builtin_expect(bytes < MP__SEGMENT_LEAVE, 1) ||
-        (f != AT_BASE && (mp__place_sequence(tail) & 255))) {
-        return false;
+    if (__builtin_expect(bytes < MP__SEGMENT_LEAVE, 1)) {
+        return f == AT_BASE && flow_begins(r, bytes) ? MP__SEGMENT_FLOW : 0;
+    }
+    if (f != AT_BASE && mp__place_sequence(tail) % FLOW_LOOK != 0) {
+        return 0;
+    }
+    bool flows = atomic_load_explicit(&r->flowing, memory_order_relaxed) && flows_on(r);
+    if (flows && bytes <= MP__SEGMENT_FLOW) {
+        return 0;
     }
     r->head_seen = atomic_load_explicit(&r->head, memory_order_acquire);
     uint64_t used = units_used(s, tail, r->head_seen);
-    return used != UINT64_MAX && used * MP__UNIT < bytes / 64;
+    if (used == UINT64_MAX || used * MP__UNIT >= bytes / 64) {
+        return 0;
+    }
+    if (flows) {
+        return MP__SEGMENT_FLOW;
+    }
+    mp__ring_flows_no_more(r);
+    return segment_bytes((used * 8 + need) * MP__UNIT);
 }
 
 /* ---- the record ------------------------------------------------------------------------------ */
@@ -315,11 +391,9 @@ put_locked(struct mp__ring *r, const struct message *m)
     if (f == NO_ROOM) {
         return link_segment(r, tail, segment_bytes(mp__segment_bytes(s) * 2), m, need);
     }
-    if (too_big(r, s, tail, f) &&
-        link_segment(r, tail,
-                     segment_bytes((units_used(s, tail, r->head_seen) * 8 + need) * MP__UNIT), m,
-                     need) == 0) {
-        return 0; /* without memory for a small one we stay in the big one */
+    uint64_t other = better_bytes(r, s, tail, f, need);
+    if (__builtin_expect(other != 0, 0) && link_segment(r, tail, other, m, need) == 0) {
+        return 0; /* without memory for another we stay in this one */
     }
     uint64_t unit = f == AT_BASE ? s->base : mp__place_unit(tail);
     write_record(unit, need, m);
@@ -420,7 +494,7 @@ put_big(struct mp__ring *r, enum mp__ring_type type, const void *data, size_t le
     if (!s) {
         return MP_ENOMEM;
     }
-    memcpy(mp__slot_parcel(s)->bytes, data, len);
+    mp__block_put(mp__slot_parcel(s)->bytes, data, len);
     status = mp__ring_put_slot(r, type, s, len, until);
     if (status < 0 && status != MP_EVALUE) { /* that would be: freed meanwhile, with its slots */
         mp__slot_release(r, s, true);

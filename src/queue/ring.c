@@ -118,6 +118,13 @@ mp__ring_done(struct mp__ring *r)
     mp__ring_unlock_put(r);
     mp__ring_lock_get(r);
     drop_records(r);
+    /* The head into the last segment, and only that is left: who is killed from here on leaves that
+       one or none, so that another may begin again. */
+    mp__ring_head_to(r,
+                     mp__place_after(atomic_load_explicit(&r->head, memory_order_relaxed), 0,
+                                     mp__ring_oldest(r).unit),
+                     0);
+    mp__ring_retire(r);
     mp__ring_unlock_get(r);
     mp__slot_done(r);
     for (struct mp__segment *s; (s = mp__segment_in(&r->first)) != NULL;) {

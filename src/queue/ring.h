@@ -10,7 +10,7 @@
  *           A place is {sequence:28 | offset:36}, the offset from the heap's base in units of 16
  *           bytes, the sequence the number of messages before it.
  *           Blocks on their way into the ring or out of it are in slots: see slot.h.
- * Writers   tail, tail_seg, next_seg, head_seen, giving, put_bytes: the holder of put_lock.  head,
+ * Writers   tail, tail_seg, next_seg, head_seen, giving, put_bytes, flowing, flow*: the holder of put_lock.  head,
  *           first, taking, take_head, order, returned*, late, dropped,
  *           got_bytes: the holder of get_lock.  shelves, new_shelf: of shelf_lock.  shut: the holder of
  *           put_lock; it never goes back.  Record bytes: the producer, before its commit.
@@ -79,6 +79,7 @@ struct mp__ring {
     _Atomic uint64_t returned_bytes;
     _Atomic uint64_t dropped; /* 0, or 1 + the messages that an immediate shutdown dropped */
     _Atomic uint64_t serial;  /* constant, of the object; 0 once it is freed */
+    _Atomic bool flowing;     /* small messages flow, and may have a big segment: see put.c */
     const void *object; /* constant: what those who wait are said to wait for; NULL: nothing */
 
     _Alignas(64) mp__ilock put_lock;
@@ -89,6 +90,12 @@ struct mp__ring {
     _Atomic(void *) giving;   /* the slot whose block the record at tail is to refer to */
     uint64_t got_seen;        /* as head_seen, of the bytes */
     struct mp__ring_awake put_awake;
+    uint64_t flowed;      /* bytes by which the tail went round, fast */
+    int64_t flowed_at;    /* when it last did, or was last looked at */
+    int64_t flowing_from; /* since when there is a big segment for it */
+    uint32_t flow_slow;   /* looks in sequence at which it was slow */
+    uint32_t flow_rest;   /* as in mp__ring_awake: of what did not last */
+    uint32_t flow_next;
 
     _Alignas(64) mp__ilock get_lock;
     _Atomic uint64_t head;
@@ -113,13 +120,16 @@ struct mp__ring {
 
     _Alignas(64) mp__ilock shelf_lock; /* over adding a shelf */
     _Atomic(void *) new_shelf;         /* made, and linked or about to be */
-    _Atomic int32_t kept;              /* KiB of blocks that are kept, about */
+    _Atomic uint32_t kept_in;          /* KiB of blocks that were ever kept */
     _Atomic uint32_t kept_at;          /* at which message one was last kept */
     _Atomic uint32_t run;              /* big messages since it was last seen empty */
-    _Atomic uint32_t turn; /* the slot from which on the next kept block is looked for */
-    _Atomic bool
-        was_lent; /* the block that was kept last was not read as a whole, for all we know */
-    _Atomic uint64_t waited_at; /* head when a producer waited for a kept block in vain */
+    _Atomic bool was_lent;             /* and that one was not read as a whole, for all we know */
+    /* Of those who look for a kept block; by themselves, since they do that for each big message. */
+    _Alignas(64) _Atomic uint32_t turn; /* the slot from which on the next is looked for */
+    _Atomic uint32_t kept_out;          /* KiB of kept blocks that were taken again, or freed */
+    _Atomic uint32_t flow_puts;         /* big messages */
+    _Atomic int64_t flow_at;            /* when there were last a multiple of some of them */
+    _Atomic uint64_t waited_at;         /* head when a producer waited for a block in vain */
     _Alignas(64) struct mp__ring_bytes put_bytes; /* only with maxbytes */
     _Alignas(64) struct mp__ring_bytes got_bytes;
 };

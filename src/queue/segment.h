@@ -20,6 +20,11 @@
 #define MP__RECORD_REF    0x40u /* with a message's type: the bytes are in a block, here is where */
 #define MP__RECORD_HEADER 8
 
+/* How far ahead bytes are asked for, and above which size libc knows better. */
+#define MP__COPY_AHEAD_PUT  512
+#define MP__COPY_AHEAD_GET  256
+#define MP__COPY_AHEAD_MOST (UINT64_C(8) << 20)
+
 /* Messages up to this size lie in the ring. */
 #define MP__INLINE_MOST 4096
 
@@ -116,6 +121,18 @@ mp__record_is_ref(uint64_t header)
     return mp__record_type(header) & MP__RECORD_REF;
 }
 
+/* A cache line is soon to be written. */
+static inline void
+mp__ask_to_write(const void *at)
+{
+#if defined __x86_64__
+    /* The builtin would only ask to read. */
+    __asm__ volatile("prefetchw %0" : : "m"(*(const char *)at));
+#else
+    __builtin_prefetch(at, 1);
+#endif
+}
+
 /*
  * Soon to be written, or read: so many bytes from a unit on.  The locks' own instructions wait for
  * all stores before, so a record's cache lines should be here when it is written.
@@ -123,18 +140,44 @@ mp__record_is_ref(uint64_t header)
 static inline void
 mp__record_to_write(uint64_t unit, uint64_t bytes)
 {
-#if defined __x86_64__
-    const char *at = (const char *)mp__record(unit);
-    __asm__ volatile("prefetchw %0" : : "m"(at[bytes])); /* the builtin would only ask to read */
-#else
-    __builtin_prefetch((const char *)mp__record(unit) + bytes, 1);
-#endif
+    mp__ask_to_write((const char *)mp__record(unit) + bytes);
 }
 
 static inline void
 mp__record_to_read(uint64_t unit, uint64_t bytes)
 {
     __builtin_prefetch((const char *)mp__record(unit) + bytes, 0);
+}
+
+/*
+ * A big message's bytes into its block, and out of it.  The block's lines are in the other's cache, or
+ * where both meet: a plain memcpy of libc, which may be one instruction, waits for each few of them;
+ * these ask for lines ahead.
+ */
+static inline void
+mp__block_put(void *to, const void *from, size_t len)
+{
+    unsigned char *t = to;
+    const unsigned char *f = from;
+    size_t done = 0;
+    for (; len - done >= 64 && len <= MP__COPY_AHEAD_MOST; done += 64) {
+        mp__ask_to_write(t + done + MP__COPY_AHEAD_PUT);
+        memcpy(t + done, f + done, 64); /* a few moves, no call */
+    }
+    memcpy(t + done, f + done, len - done);
+}
+
+static inline void
+mp__block_get(void *to, const void *from, size_t len)
+{
+    unsigned char *t = to;
+    const unsigned char *f = from;
+    size_t done = 0;
+    for (; len - done >= 64 && len <= MP__COPY_AHEAD_MOST; done += 64) {
+        __builtin_prefetch(f + done + MP__COPY_AHEAD_GET, 0);
+        memcpy(t + done, f + done, 64);
+    }
+    memcpy(t + done, f + done, len - done);
 }
 
 /* A message's bytes into the ring or out of it; small ones without a call. */

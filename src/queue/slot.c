@@ -20,6 +20,12 @@
 #define WAIT_KIB 400
 #define IDLE_KIB 100
 
+/* In so many puts, in ns for each KiB of them: a flow, or nearly none. */
+#define STRETCH   8
+#define FLOW_KIB  1000
+#define SLOW_KIB  100000
+#define FLOW_MOST 512 /* KiB: of a bigger one the lines are gone when it is used again */
+
 /* How often those who put and get look for dead owners. */
 #define LOOK (40 * MP__MS)
 
@@ -124,6 +130,21 @@ mp__slot_claim(struct mp__ring *r, enum mp__slot_state state)
     return claim(r, state, 0);
 }
 
+/* KiB of what is kept, about: a death may put it wrong. */
+static uint32_t
+kept_kib(struct mp__ring *r)
+{
+    int32_t kib = (int32_t)(atomic_load_explicit(&r->kept_in, memory_order_relaxed) -
+                            atomic_load_explicit(&r->kept_out, memory_order_relaxed));
+    return kib > 0 ? (uint32_t)kib : 0;
+}
+
+bool
+mp__slot_keeps(struct mp__ring *r)
+{
+    return kept_kib(r) != 0;
+}
+
 static bool
 claim_if_kept(struct mp__ring *r, struct mp__slot *s, enum mp__slot_state state, uint64_t kib)
 {
@@ -132,7 +153,7 @@ claim_if_kept(struct mp__ring *r, struct mp__slot *s, enum mp__slot_state state,
         !swap(s, seen, mp__slot_word(mp__self(), has, state))) { /* queue.slot.claim */
         return false;
     }
-    atomic_fetch_sub_explicit(&r->kept, (int32_t)has, memory_order_relaxed);
+    atomic_fetch_add_explicit(&r->kept_out, (uint32_t)has, memory_order_relaxed);
     return true;
 }
 
@@ -145,9 +166,6 @@ claim_if_kept(struct mp__ring *r, struct mp__slot *s, enum mp__slot_state state,
 static struct mp__slot *
 claim_kept(struct mp__ring *r, enum mp__slot_state state, uint64_t kib)
 {
-    if (atomic_load_explicit(&r->kept, memory_order_relaxed) <= 0) {
-        return NULL;
-    }
     uint32_t turn = atomic_load_explicit(&r->turn, memory_order_relaxed);
     if (atomic_load_explicit(&r->was_lent, memory_order_relaxed)) {
         turn %= TURNS;
@@ -172,19 +190,16 @@ kib_for(size_t len)
     return kib < LEAST ? LEAST : kib;
 }
 
-struct mp__slot *
-mp__slot_fill(struct mp__ring *r, enum mp__slot_state state, size_t len)
+/* With a block of fresh memory; NULL with MP_ENOMEM. */
+static struct mp__slot *
+fresh(struct mp__ring *r, enum mp__slot_state state, uint64_t kib)
 {
-    uint64_t kib = kib_for(len);
     if (kib > KIB_MOST) {
-        mp__error(MP_ENOMEM, "a message of %zu bytes does not fit the family's heap", len);
+        mp__error(MP_ENOMEM, "a message of %llu KiB does not fit the family's heap",
+                  (unsigned long long)kib);
         return NULL;
     }
-    struct mp__slot *s = claim_kept(r, state, kib);
-    if (s) {
-        return s;
-    }
-    s = claim(r, state, kib);
+    struct mp__slot *s = claim(r, state, kib);
     if (!s) {
         return NULL;
     }
@@ -202,11 +217,26 @@ mp__slot_fill(struct mp__ring *r, enum mp__slot_state state, size_t len)
     return s;
 }
 
+struct mp__slot *
+mp__slot_fill(struct mp__ring *r, enum mp__slot_state state, size_t len)
+{
+    uint64_t kib = kib_for(len);
+    struct mp__slot *s = mp__slot_keeps(r) ? claim_kept(r, state, kib) : NULL;
+    return s ? s : fresh(r, state, kib);
+}
+
 /* KiB in the ring, if all messages were as big as this one. */
 static uint64_t
 backlog(struct mp__ring *r, uint64_t head, uint64_t kib)
 {
     return kib * mp__messages_between(head, atomic_load_explicit(&r->tail, memory_order_relaxed));
+}
+
+/* Whether this is one of the puts at which to look around. */
+static bool
+is_stretch(struct mp__ring *r)
+{
+    return atomic_load_explicit(&r->flow_puts, memory_order_relaxed) % STRETCH == 0;
 }
 
 /*
@@ -218,10 +248,14 @@ backlog(struct mp__ring *r, uint64_t head, uint64_t kib)
 static struct mp__slot *
 kept_block(struct mp__ring *r, uint64_t kib)
 {
+    struct mp__slot *s = is_stretch(r) ? NULL : claim_kept(r, MP__SLOT_FILLING, kib);
+    if (s) {
+        return s; /* and the consumers' cache line with the head was not touched */
+    }
     uint64_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
     uint64_t ahead = backlog(r, head, kib);
     bool far = ahead > KEPT_MOST;
-    struct mp__slot *s = far ? NULL : claim_kept(r, MP__SLOT_FILLING, kib);
+    s = far ? NULL : claim_kept(r, MP__SLOT_FILLING, kib);
     if (s || kib > KEPT_MOST || ahead < AHEAD ||
         atomic_load_explicit(&r->waited_at, memory_order_relaxed) == head) {
         return s ? s : claim_kept(r, MP__SLOT_FILLING, kib);
@@ -246,11 +280,39 @@ kept_block(struct mp__ring *r, uint64_t kib)
     return claim_kept(r, MP__SLOT_FILLING, kib);
 }
 
+/*
+ * Whether to take one more block although some are kept: while messages flow and are copied, their
+ * blocks shall be more than the cache of one side holds; see claim_kept().  Those who no longer flow
+ * give them back.
+ */
+static bool
+flow_wants_more(struct mp__ring *r, uint64_t kib)
+{
+    if (!is_stretch(r)) {
+        return false;
+    }
+    int64_t now = mp__plat_now(),
+            took = now - atomic_exchange_explicit(&r->flow_at, now, memory_order_relaxed),
+            stretch = STRETCH * (int64_t)kib;
+    uint64_t kept = kept_kib(r), head = atomic_load_explicit(&r->head, memory_order_relaxed);
+    if (took > stretch * SLOW_KIB && kept > TURNS * kib) {
+        mp__slot_trim(r);
+    }
+    return took < stretch * FLOW_KIB && kib <= FLOW_MOST &&
+           kept + backlog(r, head, kib) + kib <= KEPT_MOST &&
+           !atomic_load_explicit(&r->was_lent, memory_order_relaxed);
+}
+
 struct mp__slot *
 mp__slot_lend(struct mp__ring *r, size_t len)
 {
     mp__slot_look(r);
-    struct mp__slot *s = kept_block(r, kib_for(len));
+    uint64_t kib = kib_for(len);
+    atomic_store_explicit(&r->flow_puts, /* about: no locked addition */
+                          atomic_load_explicit(&r->flow_puts, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+    struct mp__slot *s = flow_wants_more(r, kib) ? fresh(r, MP__SLOT_FILLING, kib) : NULL;
+    s = s ? s : kept_block(r, kib);
     s = s ? s : mp__slot_fill(r, MP__SLOT_FILLING, len);
     if (!s) {
         mp__slot_reap(r); /* the dead may have what is missing */
@@ -299,7 +361,7 @@ evict(struct mp__ring *r, uint64_t but)
                  has = mp__slot_kib(seen);
         if (mp__slot_state(seen) == MP__SLOT_KEPT && has != but &&
             swap(s, seen, mp__slot_word(mp__self(), has, MP__SLOT_FILLING))) {
-            atomic_fetch_sub_explicit(&r->kept, (int32_t)has, memory_order_relaxed);
+            atomic_fetch_add_explicit(&r->kept_out, (uint32_t)has, memory_order_relaxed);
             mp__slot_free(s);
             return true;
         }
@@ -312,18 +374,14 @@ mp__slot_release(struct mp__ring *r, struct mp__slot *s, bool was_lent)
 {
     uint64_t seen = atomic_load_explicit(&s->word, memory_order_relaxed), kib = mp__slot_kib(seen);
     if (kib <= KEPT_MOST && atomic_load_explicit(&r->shut, memory_order_relaxed) == MP__RING_OPEN) {
-        int32_t kept = atomic_load_explicit(&r->kept, memory_order_relaxed);
-        if (kept < 0) {
-            atomic_store_explicit(&r->kept, 0, memory_order_relaxed); /* a death put it wrong */
-        }
-        if (kept + (int32_t)kib <= KEPT_MOST || evict(r, kib)) {
+        if (kept_kib(r) + kib <= KEPT_MOST || evict(r, kib)) {
             uint64_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
             atomic_store_explicit(&r->kept_at, (uint32_t)mp__place_sequence(head),
                                   memory_order_relaxed);
             if (atomic_load_explicit(&r->was_lent, memory_order_relaxed) != was_lent) {
                 atomic_store_explicit(&r->was_lent, was_lent, memory_order_relaxed);
             }
-            atomic_fetch_add_explicit(&r->kept, (int32_t)kib, memory_order_relaxed);
+            atomic_fetch_add_explicit(&r->kept_in, (uint32_t)kib, memory_order_relaxed);
             mp__slot_become(s, 0, MP__SLOT_KEPT); /* queue.peek.release */
             return;
         }
@@ -337,7 +395,8 @@ mp__slot_trim(struct mp__ring *r)
 {
     while (evict(r, 0)) {
     }
-    atomic_store_explicit(&r->kept, 0, memory_order_relaxed);
+    atomic_store_explicit(&r->kept_out, atomic_load_explicit(&r->kept_in, memory_order_relaxed),
+                          memory_order_relaxed);
 }
 
 struct mp__slot *

@@ -154,6 +154,9 @@ void mp__slot_free(struct mp__slot *s);
 /* PEEKED back to the front, or, after an immediate shutdown, away.  Under get_lock. */
 void mp__slot_give_back(struct mp__ring *r, struct mp__slot *s);
 
+/* Whether blocks are kept, for all we know. */
+bool mp__slot_keeps(struct mp__ring *r);
+
 /* Free what is kept. */
 void mp__slot_trim(struct mp__ring *r);
 

@@ -27,14 +27,6 @@ static struct world {
 
 static unsigned char buffer[MOST];
 
-static size_t
-blocks(void)
-{
-    mp_heap_info info = {0};
-    mp_heap_stats(&info);
-    return info.blocks;
-}
-
 /* ---- numbered messages ----------------------------------------------------------------------- */
 
 static int
@@ -166,7 +158,7 @@ check(void *arg, bool finished)
     }
     mp__ring_done(w->ring);
     mp_free(w->ring);
-    if (blocks() != w->blocks) {
+    if (torture_blocks() != w->blocks) {
         return "a block of the heap is lost";
     }
     return mp__alloc_check();
@@ -183,7 +175,7 @@ check_freed_at_once(void *arg, bool finished)
     (void)finished;
     mp__ring_done(w->ring);
     mp_free(w->ring);
-    return blocks() != w->blocks ? "a block of the heap is lost" : mp__alloc_check();
+    return torture_blocks() != w->blocks ? "a block of the heap is lost" : mp__alloc_check();
 }
 
 /* ---- rings before the victim ----------------------------------------------------------------- */
@@ -202,7 +194,7 @@ new_ring(struct world *w, bool puts, size_t size)
     w->first = w->next = 1;
     w->puts = puts;
     w->size = size;
-    w->blocks = blocks();
+    w->blocks = torture_blocks();
     w->ring = mp__heap_alloc(sizeof *w->ring, 64);
     must(w->ring != NULL, "a ring");
     memset(w->ring, 0, sizeof *w->ring);
@@ -274,6 +266,17 @@ put_too_big(void *arg)
     leave_old_bytes(16 * KIB);
 }
 
+/* As if so much had gone round so fast that messages are said to flow: they get a large segment. */
+static void
+put_flowing(void *arg)
+{
+    struct world *w = arg;
+    put_wrapped(w);
+    w->ring->flowed = UINT64_C(1) << 40;
+    w->ring->flowed_at = INT64_MAX / 2; /* however long the victim takes */
+    leave_old_bytes(4 * KIB * KIB);
+}
+
 static void
 do_put(void *arg)
 {
@@ -326,6 +329,20 @@ get_from_big(void *arg)
     leave_old_bytes(16 * KIB);
 }
 
+/* Nobody waits for what flowed: who finds nothing there moves the ring to a small segment. */
+static void
+get_flowed(void *arg)
+{
+    struct world *w = arg;
+    new_ring(w, false, 0);
+    fill_big_segment(w);
+    atomic_store(&w->ring->flowing, true);
+    must(!drain(w, UP_TO_BIG), "messages");
+    must(mp__segment_bytes(atomic_load(&w->ring->tail_seg)) == KIB * KIB,
+         "it stays while they flow");
+    leave_old_bytes(16 * KIB);
+}
+
 /* ---- others ----------------------------------------------------------------------------------- */
 
 /* A second death, in what the survivor would have done first: recover both sides. */
@@ -371,7 +388,7 @@ check_again(void *arg, bool finished)
     }
     mp__ring_done(w->ring);
     mp_free(w->ring);
-    return blocks() != w->blocks ? "a block of the heap is lost" : mp__alloc_check();
+    return torture_blocks() != w->blocks ? "a block of the heap is lost" : mp__alloc_check();
 }
 
 /* The next message, with patience: what its number is, 0 is none. */
@@ -413,7 +430,7 @@ check_sleeper(void *arg, bool finished)
     w->first++;
     mp__ring_done(w->ring);
     mp_free(w->ring);
-    return blocks() != w->blocks ? "a block of the heap is lost" : mp__alloc_check();
+    return torture_blocks() != w->blocks ? "a block of the heap is lost" : mp__alloc_check();
 }
 
 /* A control: the dead one's lock opened by hand, and nothing recovered. */
@@ -455,6 +472,12 @@ static const struct torture_case cases[] = {
     {.name = "queue.put.commit+small segment",
      .commits = COMMITS,
      .set_up = put_too_big,
+     .operation = do_put,
+     .check = check,
+     .arg = &world},
+    {.name = "queue.put.commit+flowing",
+     .commits = COMMITS,
+     .set_up = put_flowing,
      .operation = do_put,
      .check = check,
      .arg = &world},
@@ -502,6 +525,12 @@ static const struct torture_case cases[] = {
     {.name = "queue.get.consume+pages back",
      .commits = COMMITS,
      .set_up = get_from_big,
+     .operation = do_get,
+     .check = check,
+     .arg = &world},
+    {.name = "queue.get.consume+flowed",
+     .commits = COMMITS,
+     .set_up = get_flowed,
      .operation = do_get,
      .check = check,
      .arg = &world},
