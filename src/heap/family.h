@@ -22,7 +22,7 @@
 #include "heap/member.h"
 
 #define MP__FAMILY_MAGIC  UINT64_C(0x6c69626d70686561)
-#define MP__FAMILY_LAYOUT 3
+#define MP__FAMILY_LAYOUT 4
 
 /*
  * Set in the environment of a child that spawn starts until it has joined: "PARENT'S PID:SOCKET". A

@@ -26,12 +26,11 @@ mp__plat_cloexec(int fd)
 int
 mp__plat_socketpair(int ret_fds[2])
 {
-    int type = SOCK_STREAM;
 #ifdef SOCK_CLOEXEC
     /* At once, so that an exec in another thread cannot slip between. */
-    type |= SOCK_CLOEXEC;
-#endif
-    if (socketpair(AF_UNIX, type, 0, ret_fds) < 0) {
+    return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ret_fds) < 0 ? -errno : 0;
+#else
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, ret_fds) < 0) {
         return -errno;
     }
     int status = mp__plat_cloexec(ret_fds[0]);
@@ -43,6 +42,7 @@ mp__plat_socketpair(int ret_fds[2])
         close(ret_fds[1]);
     }
     return status;
+#endif
 }
 
 /* Whether the call that failed with errno is to be tried again; may wait for the descriptor. */

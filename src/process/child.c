@@ -35,6 +35,7 @@ static MP__FORK_DATA mp_process main_process = {
     .name = (char *)(uintptr_t) "MainProcess", /* never freed */
     .identity = (char *)(uintptr_t) "",
     .sentinel = -1,
+    .verdict = -1,
     .start_pipe = -1,
     .lifeline = -1,
 };
@@ -78,7 +79,7 @@ mp_parent_process(void)
         parent.foreign = true;
         parent.pid = born.parent_pid;
         parent.name = (char *)(uintptr_t)born.parent_name;
-        parent.sentinel = parent.start_pipe = -1;
+        parent.sentinel = parent.verdict = parent.start_pipe = -1;
         parent_told = true;
     }
     mp__children_unlock();
@@ -100,6 +101,9 @@ finish(int code)
     mp__plat_flush_output(); /* what an exit handler prints comes after */
     mp__process_shutdown();
     mp__plat_flush_output();
+    if (born.method == &mp__popen_forkserver) {
+        mp__crash_tell_end(self, code);
+    }
     _exit(code & 0xff);
 }
 
@@ -209,13 +213,14 @@ mp__parent_ended(const mp_process *p)
 void
 mp__child_main(mp_process *p, const struct mp__birth *birth)
 {
-    bool prepared = self->reporter == getpid(); /* a spare */
+    pid_t pid = getpid();
+    bool prepared = self->reporter == pid; /* a spare */
     is_child = true;
     born = *birth;
     parent_told = false; /* a child of a child: what was told was its parent's */
     self = p;
     mp__name_set(p->name);
-    p->owner = p->pid = getpid();
+    p->owner = p->pid = pid;
     p->state = MP__STARTED;
     mp__args_exit_hook = exit_for_args;
     mp__context_pin(birth->method);

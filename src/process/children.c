@@ -37,6 +37,9 @@
 /* Without pidfds a sentinel may be held open by strangers: look for ourselves this often. */
 #define LOOK_MS 50
 
+/* So long who asks whether a child has ended waits for the exit code of one that is dead. */
+#define PATIENCE MP__S
+
 static MP__FORK_DATA pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static MP__FORK_DATA mp_process *first;
@@ -274,8 +277,8 @@ mp__children_wait(mp_process *p, mp__deadline until)
             status = MP_ETIMEOUT;
             break;
         }
-        struct pollfd fd = {p->sentinel, POLLIN, 0};
-        int cap_ms = p->sentinel_is_pidfd ? -1 : LOOK_MS;
+        struct pollfd fd = {p->dead ? p->verdict : p->sentinel, POLLIN, 0};
+        int cap_ms = p->sentinel_is_pidfd && !p->dead ? -1 : LOOK_MS;
         p->waiters++;
         mp__children_unlock();
         if (early) {
@@ -294,13 +297,29 @@ mp__children_wait(mp_process *p, mp__deadline until)
     return status;
 }
 
+bool
+mp__children_ended(mp_process *p)
+{
+    mp__children_lock();
+    bool ended = mp__children_poll(p), dead = p->dead;
+    mp__children_unlock();
+    mp__crash_log();
+    return ended || (dead && mp__children_wait(p, mp__plat_now() + PATIENCE) == 0);
+}
+
 void
 mp__children_close_sentinel(mp_process *p)
 {
-    if (p->waiters == 0 && p->sentinel >= 0) {
-        close(p->sentinel);
-        p->sentinel = -1;
+    if (p->waiters > 0) {
+        return;
     }
+    if (p->sentinel >= 0) {
+        close(p->sentinel);
+    }
+    if (p->verdict >= 0) {
+        close(p->verdict);
+    }
+    p->sentinel = p->verdict = -1;
 }
 
 bool
@@ -345,7 +364,7 @@ mp_active_children(size_t *ret_count)
     list = malloc((room + 1) * sizeof *list);
     for (mp_process *p = first, *next; p && list; p = next) {
         next = p->next;
-        if (!poll_or_drop(p) && !p->detached) {
+        if (!poll_or_drop(p) && !p->detached && !p->dead) {
             list[count++] = p;
         }
     }

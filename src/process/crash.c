@@ -145,7 +145,7 @@ mp__crash_init(void)
  * signal that comes in between is noted, and sent again when all is as it is to be.
  */
 static void
-install(mp_process *self)
+install(mp_process *self, pid_t reporter)
 {
     struct sigaction before;
     self->reporter = 0;
@@ -163,7 +163,7 @@ install(mp_process *self)
     if (sigaltstack(&mine, &theirs) == 0 && !(theirs.ss_flags & SS_DISABLE)) {
         sigaltstack(&theirs, NULL);
     }
-    self->reporter = getpid();
+    self->reporter = reporter;
     if (self->missed != 0) {
         raise(self->missed);
     }
@@ -172,7 +172,7 @@ install(mp_process *self)
 void
 mp__crash_prepare(void)
 {
-    install(mp__process_self());
+    install(mp__process_self(), getpid());
 }
 
 void
@@ -187,8 +187,37 @@ mp__crash_watch(mp_process *self, bool prepared)
     }
     self->reporter = self->pid;
     if (!off && !prepared) {
-        install(self);
+        install(self, self->pid);
     }
+}
+
+/* ---- in one that ends in order --------------------------------------------------------------- */
+
+static _Atomic uint64_t *
+end_of(uint64_t ticket)
+{
+    return &family_table()->ends[ticket % MP__CRASH_ENDS];
+}
+
+void
+mp__crash_tell_end(const mp_process *self, int code)
+{
+    /* Not in a copy of the child by a plain fork(). */
+    if (self->ticket != 0 && mp__family && getpid() == self->reporter) {
+        atomic_store_explicit(end_of(self->ticket), self->ticket << 8 | ((unsigned)code & 0xff),
+                              memory_order_release);
+    }
+}
+
+bool
+mp__crash_told_end(const mp_process *p, int *ret_code)
+{
+    if (p->ticket == 0) {
+        return false;
+    }
+    uint64_t end = atomic_load_explicit(end_of(p->ticket), memory_order_acquire);
+    *ret_code = (int)(end & 0xff);
+    return end >> 8 == p->ticket;
 }
 
 /* ---- in its parent --------------------------------------------------------------------------- */

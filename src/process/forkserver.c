@@ -14,7 +14,8 @@
  * Death     of the client: the server ends by its lifeline, and the spares with it; children have
  *           their own ways to learn of it.  Of a client that ends in order: the socket ends, and with
  *           it an offer in it; a spare sees the end of its own and exits, and then the server.
- *           Of a child: its exit code goes to the client by the child's socket.  Of the server: a spare
+ *           Of a child: its exit code goes to the client by the child's socket, where it is read if
+ *           the child has not told it (crash.h).  Of the server: a spare
  *           that is then taken sees that its parent is another, and leaves; the client makes a new
  *           server.
  * Fork      a spare closes the server's socket and those of its siblings
@@ -166,9 +167,10 @@ in_spare(int sock, int own, pid_t server, const sigset_t *inherited)
     be_spare(own, server, offered + 1);
 }
 
-/* The new spare's pid, with the client's end of its socket; or -errno. */
+/* The new spare's pid, with the client's end of its socket and its pidfd, if there are such: from us,
+   because who reaps it knows whose the pid is.  Or -errno. */
 static int
-fork_spare(int sock, const sigset_t *inherited, int *ret_fd)
+fork_spare(int sock, const sigset_t *inherited, int ret_fds[2])
 {
     int pair[2];
     struct served *row = free_row();
@@ -193,7 +195,8 @@ fork_spare(int sock, const sigset_t *inherited, int *ret_fd)
         return status;
     }
     *row = (struct served){.pid = pid, .status_fd = pair[1], .number = ++offered};
-    *ret_fd = pair[0];
+    ret_fds[0] = pair[0];
+    ret_fds[1] = mp__plat_pidfd(pid);
     return pid;
 }
 
@@ -201,16 +204,16 @@ fork_spare(int sock, const sigset_t *inherited, int *ret_fd)
 static bool
 offer(int sock, const sigset_t *inherited, bool asked)
 {
-    int fd = -1;
-    int pid = fork_spare(sock, inherited, &fd);
+    int fds[2] = {-1, -1};
+    int pid = fork_spare(sock, inherited, fds), count = pid > 0 ? 1 + (fds[1] >= 0) : 0;
     if (pid > 0 || asked) {
         struct mp__hello hello = {.magic = MP__HELLO_MAGIC, .kind = MP__HELLO_OFFER};
         hello.pid = pid;
         hello.number = offered;
-        mp__plat_send_fds(sock, &hello, sizeof hello, &fd, pid > 0);
+        mp__plat_send_fds(sock, &hello, sizeof hello, fds, count);
     }
-    if (pid > 0) {
-        close(fd);
+    while (count > 0) {
+        close(fds[--count]);
     }
     return pid > 0;
 }

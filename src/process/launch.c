@@ -44,7 +44,10 @@ struct block {
     uint32_t temp_dir_len;   /* its NUL included */
     uint32_t authkey_len;
     uint32_t parent_start; /* as of mp__plat_start_time(): the pid may be another's some day */
-    uint8_t has_tracker, has_reducer, has_args, reserved;
+    uint8_t has_tracker, has_reducer, has_args;
+    uint8_t by_pidfd;   /* its end is seen by that, not by the socket */
+    uint8_t null_stdin; /* under spawn: descriptor 0 is /dev/null as it is */
+    uint8_t reserved[3];
     struct mp__logger_birth log;
     int32_t fork_strict;
     mp__funcref target;
@@ -266,6 +269,8 @@ describe(struct block *b, const mp_process *p, const char *method, const struct 
     b->has_reducer = c->reducer.load != NULL;
     b->has_args = mp_args_len(p->args) > 0 || p->userdata;
     b->has_userdata = p->userdata != NULL;
+    b->by_pidfd = methods[b->method] == &mp__popen_spawn && mp__children_have_pidfds();
+    b->null_stdin = methods[b->method] == &mp__popen_spawn && mp__plat_stdin_is_null();
 }
 
 /* What lies behind the struct. */
@@ -563,7 +568,7 @@ read_block(const struct block *b, const int *fds, int fd_count, mp_process *p,
     p->identity = copy + b->name_len;
     p->daemon = b->daemon;
     p->ticket = b->ticket;
-    p->sentinel = p->start_pipe = p->lifeline = -1;
+    p->sentinel = p->verdict = p->start_pipe = p->lifeline = -1;
     if (b->daemon && fd_count > 0) {
         p->lifeline = fds[--fd_count];
     }
@@ -574,6 +579,7 @@ read_block(const struct block *b, const int *fds, int fd_count, mp_process *p,
     birth->parent_name = p->identity + b->identity_len;
     birth->parent_pid = b->parent_pid;
     birth->parent_start = b->parent_start;
+    birth->has_stdin = b->null_stdin;
     if (b->attributes_len > 0) {
         /* Last: what was read until here needed memory and descriptors. */
         status = mp__attributes_apply((const struct mp__attributes *)(const void *)b->text, false,
@@ -600,12 +606,14 @@ mp__launch_run(const void *block, const int *fds, int fd_count, int answer_fd,
     struct mp__birth birth = {.parent_is_os_parent = parent_is_os_parent};
     int status = is_block(block) ? read_block(block, fds, fd_count, &self, &birth)
                                  : mp__error(MP_ERUNTIME, "the launch message is damaged");
+    bool by_pidfd =
+        status == 0 && ((const struct block *)block)->by_pidfd; /* now: it is freed then */
     /* Nobody listens: the parent died, or gave the start up and told its caller that there is no
        child.  So there is none. */
     if (mp__launch_answer(answer_fd, status) < 0 || status < 0) {
         _exit(1);
     }
-    if (parent_is_os_parent && mp__children_have_pidfds()) {
+    if (by_pidfd) {
         close(answer_fd);
     } else {
         self.start_pipe = answer_fd; /* its end is what tells the parent of ours */

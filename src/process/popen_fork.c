@@ -197,7 +197,7 @@ launch(mp_process *p)
         close_pipe(p, true);
         return lifeline;
     }
-    pid_t parent_pid = getpid();
+    pid_t parent_pid = p->owner;
     bool null_stdin = mp__plat_stdin_is_null(); /* here: to the child it would be a page more */
     mp_current_process();                       /* its name is the child's parent_process().name */
     bool tracked = mp__tracker_runs(); /* most have none, and need not write to one page more */

@@ -3,9 +3,11 @@
  *
  * The server is this program's image, spawned at the first use, with one socket between it and us;
  * every process that starts children this way has its own.  It offers a spare child with one end
- * of that child's socket; there we say what the child is to be, the child answers, and the server
- * later writes the exit code: our end is the sentinel.  The child keeps the other end too, so that
- * it does not end before the child has.
+ * of that child's socket, and its pidfd; on the socket we say what the child is to be, the child
+ * answers, and the server later writes the exit code.  The child keeps the other end too, so that it
+ * does not end before the child has.  The pidfd is the sentinel.  A child that ends in order has told
+ * its code (crash.h), so the socket is heard only for the others.  Without a pidfd the socket is the
+ * sentinel, and is heard for all.
  * The server ends when its own socket closes, and if it cannot, for it hangs or is stopped, by its
  * lifeline, as a daemon does: whichever way we end.
  *
@@ -28,6 +30,7 @@
 #include "base/fork.h"
 #include "heap/heap.h"
 #include "platform/platform.h"
+#include "process/crash.h"
 #include "process/launch.h"
 
 /* What the exit code is when the server took it along. */
@@ -52,6 +55,7 @@ static uint64_t taken;                      /* the number of its latest spare th
 static struct spare {
     pid_t pid;
     int fd;
+    int pidfd; /* if the system has them */
 } stock[STOCK];
 static MP__FORK_DATA size_t stocked;
 
@@ -71,10 +75,19 @@ mp__forkserver_unlock(void)
 }
 
 static void
+drop_spare(const struct spare *s)
+{
+    close(s->fd);
+    if (s->pidfd >= 0) {
+        close(s->pidfd);
+    }
+}
+
+static void
 drop_stock(void)
 {
     while (stocked > 0) {
-        close(stock[--stocked].fd);
+        drop_spare(&stock[--stocked]);
     }
 }
 
@@ -181,8 +194,8 @@ receive_offer(void)
 {
     struct mp__hello offer = {.number = taken};
     struct spare *s = &stock[stocked];
-    int count = 1;
-    int status = mp__launch_receive(sock, &offer, &s->fd, &count);
+    int fds[2], count = 2;
+    int status = mp__launch_receive(sock, &offer, fds, &count);
     taken = offer.number; /* also of one whose descriptor found no room here */
     if (status == 0 && offer.pid < 0) {
         return offer.pid;
@@ -190,7 +203,7 @@ receive_offer(void)
     if (status == 0 && count == 0) {
         return -EPROTO;
     }
-    s->pid = offer.pid;
+    *s = (struct spare){offer.pid, fds[0], count > 1 ? fds[1] : -1};
     stocked += status == 0;
     return status;
 }
@@ -311,7 +324,7 @@ mp_forkserver_ensure_running(void)
 
 /* A spare of a server that is made when there is none or it died.  0 or an error with text. */
 static int
-take_spare(mp_process *p, int *ret_fd)
+take_spare(mp_process *p, struct spare *ret)
 {
     int status = 0;
     begin_talk();
@@ -323,12 +336,7 @@ take_spare(mp_process *p, int *ret_fd)
             pthread_mutex_unlock(&talk);
             return status;
         }
-        struct spare s = {-1, -1};
-        status = take_offer(&s);
-        if (status == 0) {
-            p->pid = s.pid;
-            *ret_fd = s.fd;
-        }
+        status = take_offer(ret);
         p->server = server;
         if (!is_gone(status)) {
             break;
@@ -347,7 +355,7 @@ take_spare(mp_process *p, int *ret_fd)
                       : 0;
 }
 
-/* Make the spare p.  0, -EPIPE: it died first; or an error with text. */
+/* Make a spare what l describes.  0, -EPIPE: it died first; or an error with text. */
 static int
 employ(const struct mp__launch *l, pid_t pid, int fd, bool *ret_hung)
 {
@@ -374,7 +382,7 @@ static int
 launch(mp_process *p)
 {
     struct mp__launch l;
-    int fd = -1;
+    struct spare s = {-1, -1, -1};
     bool hung = false;
     int status = mp__spawn_possible();
     if (status == 0) {
@@ -385,11 +393,11 @@ launch(mp_process *p)
     }
     /* A spare may have died since it was offered, with its server or alone. */
     for (int i = 0; i < SPARES && (i == 0 || status == -EPIPE); i++) {
-        status = take_spare(p, &fd);
+        status = take_spare(p, &s);
         if (status == 0) {
-            status = employ(&l, p->pid, fd, &hung);
+            status = employ(&l, s.pid, s.fd, &hung);
             if (status < 0) {
-                close(fd);
+                drop_spare(&s);
             }
         }
     }
@@ -402,7 +410,10 @@ launch(mp_process *p)
                          "mp_process_start: the child died before it had joined, %d times", SPARES);
     }
     if (status == 0) {
-        p->sentinel = fd;
+        p->pid = s.pid;
+        p->sentinel_is_pidfd = s.pidfd >= 0;
+        p->sentinel = p->sentinel_is_pidfd ? s.pidfd : s.fd;
+        p->verdict = p->sentinel_is_pidfd ? s.fd : -1;
     }
     return status;
 }
@@ -425,28 +436,48 @@ nudge(const mp_process *p)
     }
 }
 
+/* Whether the server has told the end, on fd; p has the code then. */
+static bool
+server_told(mp_process *p, int fd)
+{
+    if (mp__plat_poll_in(fd, MP__TRY) != 1) {
+        nudge(p);
+        return false;
+    }
+    int32_t code;
+    p->exitcode =
+        mp__plat_read_all(fd, &code, sizeof code) == (ssize_t)sizeof code ? code : LOST_EXITCODE;
+    return true;
+}
+
 static int
 poll_status(mp_process *p)
 {
-    if (mp__plat_poll_in(p->sentinel, MP__TRY) != 1) {
-        nudge(p);
-        return 0;
+    if (!p->sentinel_is_pidfd) {
+        if (!server_told(p, p->sentinel)) {
+            return 0;
+        }
+    } else {
+        p->dead = p->dead || mp__plat_poll_in(p->sentinel, MP__TRY) == 1;
+        if (!p->dead || !(mp__crash_told_end(p, &p->exitcode) || server_told(p, p->verdict))) {
+            return 0;
+        }
+        p->dead = false;
     }
-    int32_t code;
-    p->exitcode = mp__plat_read_all(p->sentinel, &code, sizeof code) == (ssize_t)sizeof code
-                      ? code
-                      : LOST_EXITCODE;
     return 1;
 }
 
 /*
- * Not by way of the server, which may die with the request.  The server tells an end before it
- * reaps, and a child that it cannot reap any more closes its own end of the sentinel: so while that
- * is silent the pid is the child's, and a descriptor made before that look stays its own.
+ * Not by way of the server, which may die with the request.  Without a pidfd from it: the server tells
+ * an end before it reaps, and a child that it cannot reap any more closes its own end of the sentinel:
+ * so while that is silent the pid is the child's, and a descriptor made before that look stays its own.
  */
 static int
 send_signal(mp_process *p, int signal_number)
 {
+    if (p->sentinel_is_pidfd) {
+        return mp__children_signal_pid(p, signal_number);
+    }
     int pidfd = mp__plat_pidfd(p->pid), status = 0;
     if (mp__plat_poll_in(p->sentinel, MP__TRY) == 0) {
         status = mp__plat_signal(p->pid, pidfd, signal_number);

@@ -116,9 +116,8 @@ void
 mp__process_destroy(mp_process *p)
 {
     int saved = errno;
-    if (p->sentinel >= 0) {
-        close(p->sentinel);
-    }
+    p->waiters = 0; /* in a child of fork: the parent's */
+    mp__children_close_sentinel(p);
     mp_args_free(p->args);
     mp_args_free(p->userdata);
     mp__authkey_unref(p->authkey);
@@ -172,7 +171,7 @@ mp_process_new(mp_target target, mp_args *args, const mp_process_options *option
     p->target = target;
     p->args = args;
     p->context = o->context;
-    p->sentinel = p->start_pipe = p->lifeline = -1;
+    p->sentinel = p->verdict = p->start_pipe = p->lifeline = -1;
     p->daemon =
         o->daemon == MP_DAEMON_INHERIT ? mp__process_self()->daemon : o->daemon == MP_DAEMON_YES;
     if (o->name && *o->name) {
@@ -313,17 +312,6 @@ mp_process_join(mp_process *p, double timeout)
                : 0;
 }
 
-/* Whether p, a child of ours, has ended. */
-static bool
-has_ended(mp_process *p)
-{
-    mp__children_lock();
-    bool ended = mp__children_poll(p);
-    mp__children_unlock();
-    mp__crash_log();
-    return ended;
-}
-
 int
 mp_process_is_alive(mp_process *p)
 {
@@ -335,7 +323,7 @@ mp_process_is_alive(mp_process *p)
         return !mp__parent_ended(p);
     }
     status = check_owner(p, "mp_process_is_alive");
-    return status < 0 ? status : p->state == MP__STARTED && !has_ended(p);
+    return status < 0 ? status : p->state == MP__STARTED && !mp__children_ended(p);
 }
 
 int
@@ -349,7 +337,7 @@ mp_process_exitcode(mp_process *p, int *ret_code)
         return mp__error(MP_EVALUE, "mp_process_exitcode: NULL");
     }
     if (p->owner != getpid() || p->foreign || p == mp__process_self() || not_started(p) ||
-        !has_ended(p)) {
+        !mp__children_ended(p)) {
         return MP_NOT_YET;
     }
     if (p->lost) {
@@ -424,7 +412,7 @@ mp_process_close(mp_process *p)
     }
     if (p->state != MP__INITIAL) {
         status = check_owner(p, "mp_process_close");
-        if (status == 0 && (p->state == MP__STARTING || !has_ended(p))) {
+        if (status == 0 && (p->state == MP__STARTING || !mp__children_ended(p))) {
             status =
                 mp__error(MP_ESTATE, "mp_process_close: %s still runs; join it first", p->name);
         }

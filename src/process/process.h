@@ -30,8 +30,8 @@
 enum mp__state { MP__INITIAL, MP__STARTING, MP__STARTED, MP__ENDED, MP__CLOSED };
 
 /*
- * Private to one process.  exitcode, lost, detached, held, waiters, next and back change under the
- * children's mutex (children.c), and so does state from STARTED on; INITIAL becomes STARTING by
+ * Private to one process.  exitcode, lost, dead, detached, held, waiters, next and back change under
+ * the children's mutex (children.c), and so does state from STARTED on; INITIAL becomes STARTING by
  * CAS, so that one of several starts wins, and that one sets the rest.
  */
 struct mp_process {
@@ -66,6 +66,8 @@ struct mp_process {
     uint32_t started; /* of a child of ours without a pidfd: as of mp__plat_start_time() */
     int start_pipe;   /* in a child whose sentinel is a pipe or socket: the end it keeps; else -1 */
     pid_t server;     /* popen_forkserver: who forked it, and reaps it */
+    int verdict; /* popen_forkserver: where the server tells its end, if not on the sentinel; else -1 */
+    bool dead;    /* its sentinel says so, and its exit code is waited for there */
     int lifeline; /* of a daemon, children.c: in its parent the writing end, in itself the other */
     mp_process *next, *back;
     mp_process *line_next, *line_back;
@@ -118,6 +120,10 @@ void mp__children_unlock(void);
 
 /* Under the mutex: ask the system, and note an end.  Whether it has ended. */
 bool mp__children_poll(mp_process *p);
+
+/* The same for who may have seen its sentinel: waits, without the mutex, for the exit code of one that
+   is dead. */
+bool mp__children_ended(mp_process *p);
 
 /* Wait for the end of a started process.  0 or MP_ETIMEOUT, without text. */
 int mp__children_wait(mp_process *p, mp__deadline until);
