@@ -34,6 +34,7 @@ static const bool sanitized = false;
 
 #define LIKE_ROUNDS 8  /* of a loop: all positions in these */
 #define LOOP_STRIDE 37 /* and then every so many */
+#define NEAR        2  /* instructions before and after a change */
 
 static void
 give_up(const char *what)
@@ -236,6 +237,7 @@ struct position {
     long n;                /* so many instructions into it */
     unsigned long address; /* and: the visit number `times` to this address; 0: not known */
     int times;
+    bool changed; /* by the instruction before it, or by the one after it, a system call */
 };
 
 struct plan {
@@ -281,10 +283,42 @@ stride_of(const struct step_case *c)
     return c->stride > 1 ? c->stride : 1;
 }
 
+/* Whether it stands before a system call. */
+static bool
+before_call(const struct step *s, unsigned long address)
+{
+#if defined __linux__ && defined __x86_64__
+    errno = 0;
+    long word = ptrace(PTRACE_PEEKTEXT, s->pid, (void *)address, NULL);
+    return errno == 0 && (word & 0xffff) == 0x050f;
+#else
+    (void)s, (void)address;
+    return true;
+#endif
+}
+
+/* Leave of a plan those near a change, and every far-th of the others. */
+static void
+leave_near(struct plan *p, int far)
+{
+    long count = 0, others = 0;
+    for (long i = 0, next = 0, last = -NEAR - 1; i < p->count; i++) {
+        for (next = next > i ? next : i; next < p->count && !p->at[next].changed; next++) {
+        }
+        bool near = i - last <= NEAR || (next < p->count && next - i <= NEAR);
+        last = p->at[i].changed ? i : last;
+        if (near || others++ % far == 0) {
+            p->at[count++] = p->at[i];
+        }
+    }
+    p->count = count;
+}
+
 /* Lead a victim that has begun to its end and note the positions, from the first-th on. */
 static void
-make_plan(struct step *s, int stride, int first, struct plan *p)
+make_plan(const struct step_case *c, struct step *s, int stride, int first, struct plan *p)
 {
+    uint64_t state = c->state ? c->state(c->arg) : 0;
     struct visits *v = calloc(1, sizeof *v);
     long wanted = 0;
     if (!v) {
@@ -293,6 +327,11 @@ make_plan(struct step *s, int stride, int first, struct plan *p)
     p->count = 0;
     for (long n = 0; !s->finished; n++) {
         struct position at = {.n = n, .address = where(s)};
+        if (c->state) {
+            uint64_t was = state;
+            state = c->state(c->arg);
+            at.changed = state != was || before_call(s, at.address);
+        }
         if (at.address != 0) {
             at.times = visit(v, at.address);
         }
@@ -304,6 +343,9 @@ make_plan(struct step *s, int stride, int first, struct plan *p)
         step_on(s, 1);
     }
     free(v);
+    if (c->state) {
+        leave_near(p, c->far);
+    }
 }
 
 /*
@@ -421,7 +463,7 @@ kill_twice(const struct step_case *c, struct step_result *r, const struct positi
     announce(c, -1, at->n, -1);
     bool finished = kill_at(c, at);
     begin_recovery(c, &s);
-    make_plan(&s, stride_of(c), which, second);
+    make_plan(c, &s, stride_of(c), which, second);
     thin(second, c->most > 0 ? 1 + c->most / c->spread : 0, which);
     end(c, &s);
     const char *wrong = tell(c, r, c->check(c->arg, finished), at->n, -1);
@@ -448,7 +490,7 @@ step_all(const struct step_case *c)
     double start = mp_test_now();
     announce(c, -1, -1, -1);
     begin(c, &s);
-    make_plan(&s, c->recovery ? 1 : stride_of(c), 0, &p);
+    make_plan(c, &s, c->recovery ? 1 : stride_of(c), 0, &p);
     end(c, &s);
     const char *wrong = c->check(c->arg, true);
     wrong = c->go_on ? NULL : tell(c, &r, wrong, -1, -1);

@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* Whether this system and build let us; if not, the test is to be skipped. */
@@ -74,6 +75,13 @@ struct step_case {
     void (*before_recovery)(void *arg); /* NULL: as before */
     int spread;
     int stride; /* 0 and 1: every instruction; n: every n-th */
+    /*
+     * If not NULL: a number that is another one when what others see has changed.  All positions near
+     * an instruction that changed it, and near a system call, are taken, and of the rest, which leave
+     * the same behind, every far-th.
+     */
+    uint64_t (*state)(void *arg);
+    int far;
     bool go_on; /* count what is wrong and go on: a control, which must find something */
     void *arg;
 

@@ -204,9 +204,53 @@ test_ring_bytes_are_counted_exactly_at_the_limit(void **state)
     end(&w);
 }
 
+/* ---- the count of what is kept ---------------------------------------------------------------- */
+
+static void *
+to_big(void *ctx, enum mp__ring_type type, size_t len, int *ret_status)
+{
+    (void)type;
+    *ret_status = MP_EOVERFLOW;
+    return len <= 4 * MP__INLINE_MOST ? ctx : NULL;
+}
+
+static uint32_t
+kept_blocks(struct mp__ring *r)
+{
+    uint32_t count = 0;
+    MP__EACH_SLOT(r, s)
+    {
+        count += mp__slot_state(atomic_load(&s->word)) == MP__SLOT_KEPT;
+    }
+    return count;
+}
+
+/* Too high, as who is killed leaves it; too low, as who keeps while another trims. */
+static void
+test_ring_kept_blocks_go_back_however_wrong_their_count_is(void **state)
+{
+    (void)state;
+    static unsigned char big[4 * MP__INLINE_MOST], got[4 * MP__INLINE_MOST];
+    static const int32_t off[] = {0, 100000, -8, -40, -100000};
+    struct world w = new_world(100, 0);
+    for (size_t i = 0; i < sizeof off / sizeof *off; i++) {
+        atomic_fetch_add(&w.ring->kept_in, (uint32_t)off[i]);
+        for (int k = 0; k < 40; k++) {
+            mp_assert_ok(mp__ring_put(w.ring, MP__RING_BYTES, big, sizeof big, MP__TRY));
+            mp_assert_ok(mp__ring_put(w.ring, MP__RING_BYTES, big, sizeof big, MP__TRY));
+            mp_assert_ok(mp__ring_get(w.ring, to_big, got, MP__TRY));
+            mp_assert_ok(mp__ring_get(w.ring, to_big, got, MP__TRY));
+        }
+        mp_assert_code(mp__ring_get(w.ring, to_big, got, MP__TRY), MP_EEMPTY);
+        assert_int_equal(kept_blocks(w.ring), 0);
+    }
+    end(&w);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_ring_filled_drained_refilled_at_each_border_keeps_all),
     cmocka_unit_test(test_ring_bytes_are_counted_exactly_at_the_limit),
+    cmocka_unit_test(test_ring_kept_blocks_go_back_however_wrong_their_count_is),
 };
 
 MP_TEST_MAIN_NO_FAMILY(tests)

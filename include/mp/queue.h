@@ -40,10 +40,11 @@
  *           younger ones).  Nobody else hangs, nothing is torn.  What it had reserved is freed, what
  *           it had peeked and not released goes to the next getter.  A message that get had handed
  *           over dies with it; peek is for those who cannot lose one
- * Memory    16 KiB, and what its messages need.  While messages flow (8 MiB and more went through,
- *           at some 10 MB/s or faster) up to 2 MiB of room for small ones, and up to 4 MiB of
- *           blocks for big ones, stay with the queue.  They go back when a getter finds it empty
- *           and does not wait, or waits and nothing comes, when few go through, and at free
+ * Memory    16 KiB, or up to 256 KiB when so much lay in it once, and what its messages need.
+ *           While messages flow (8 MiB and more went through, at some 10 MB/s or faster) up to
+ *           2 MiB of room for small ones, and up to 4 MiB of blocks for big ones, stay with the
+ *           queue.  They go back when a getter finds it empty and does not wait, or waits and
+ *           nothing comes, when few go through, and at free
  * Stopped   a process that is stopped (SIGSTOP, a debugger) in the middle of a call, which is
  *           microseconds long, may keep others of the same side waiting until it goes on.  Calls
  *           with a time-out wait until then and at least a second for it, then they are

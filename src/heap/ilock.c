@@ -13,11 +13,11 @@ MP__HOT_TLS struct mp__ilocks mp__ilocks;
 #define MOST     (10 * MP__S)
 
 int
-mp__ilock_acquire_slowly(mp__ilock *l, uint64_t mine, mp__deadline until)
+mp__ilock_acquire_slowly(mp__ilock *l, uint64_t mine, mp__deadline until, const void *object)
 {
     int64_t now = mp__plat_now(), end = now + MOST, next = now + PATIENCE;
     for (next = until > next ? until : next;; next += PATIENCE) {
-        int status = mp__owned_acquire_slow(&l->word, mine, next, NULL);
+        int status = mp__owned_acquire_slow(&l->word, mine, next, object);
         uint64_t word = atomic_load_explicit(&l->word, memory_order_relaxed);
         if (status != MP_ETIMEOUT || next >= end ||
             (word != 0 && mp__plat_thread_stopped((uint32_t)(word & MP__PLAT_TID)))) {

@@ -81,17 +81,19 @@ mp__ilock_acquire(mp__ilock *l, mp__deadline until)
 /*
  * The same, for a caller whose own wait ends at `until`.  A lock is held for microseconds, so who
  * does not get it waits a second all the same, and then on unless the holder was stopped.
+ * object: what it is a lock of, with an mp__head; MP_EVALUE (without text): it was freed while we
+ * waited.  Or NULL.
  */
-int mp__ilock_acquire_slowly(mp__ilock *l, uint64_t mine, mp__deadline until);
+int mp__ilock_acquire_slowly(mp__ilock *l, uint64_t mine, mp__deadline until, const void *object);
 static inline int
-mp__ilock_acquire_until(mp__ilock *l, mp__deadline until)
+mp__ilock_acquire_until(mp__ilock *l, mp__deadline until, const void *object)
 {
     uint64_t mine = mp__owned_by_me(), seen = 0;
     mp__ilock_hint(&l->word);
     bool free = atomic_compare_exchange_strong_explicit(&l->word, &seen, mine, memory_order_acquire,
                                                         memory_order_relaxed);
     return mp__ilock_acquired(
-        l, __builtin_expect(free, 1) ? 0 : mp__ilock_acquire_slowly(l, mine, until));
+        l, __builtin_expect(free, 1) ? 0 : mp__ilock_acquire_slowly(l, mine, until, object));
 }
 
 static inline void

@@ -140,8 +140,8 @@ is_gone(const struct visit *v, const struct mp__ring *r)
                          atomic_load_explicit(&r->serial, memory_order_acquire) != v->serial);
 }
 
-static int
-gone(void)
+int
+mp__ring_gone(void)
 {
     return mp__error(MP_EVALUE, "the queue was freed while somebody waited");
 }
@@ -159,7 +159,7 @@ sleep_once(const struct visit *v, struct mp__ring *r, _Atomic uint32_t *waiters,
         mp__waiting_done();
     }
     if (is_gone(v, r)) {
-        return gone();
+        return mp__ring_gone();
     }
     mp__park_leave(waiters, event, seen);
     return late ? MP_ETIMEOUT : 0;
@@ -170,7 +170,8 @@ sleep_once(const struct visit *v, struct mp__ring *r, _Atomic uint32_t *waiters,
 void
 mp__ring_trim_after_run(struct mp__ring *r, uint32_t least)
 {
-    if (atomic_exchange_explicit(&r->run, 0, memory_order_relaxed) >= least && mp__slot_keeps(r)) {
+    uint32_t run = atomic_exchange_explicit(&r->run, 0, memory_order_relaxed);
+    if (run >= least && (run > 0 || mp__slot_keeps(r))) { /* the count of these may be too low */
         mp__slot_trim(r);
     }
 }
@@ -202,7 +203,7 @@ mp__ring_await(struct mp__ring *r, const struct mp__cursor *c, mp__deadline unti
     struct visit v = begin_visit(r);
     mp__ring_unlock_get(r);
     if (big && is_gone(&v, r)) {
-        return gone();
+        return mp__ring_gone();
     }
     if (big) {
         mp__ring_shrink(r);
@@ -218,8 +219,9 @@ mp__ring_await(struct mp__ring *r, const struct mp__cursor *c, mp__deadline unti
         mp__ring_trim_after_run(r, 0); /* it slept for nothing */
         mp__ring_flow_ends(r);
     }
-    if (mp__ring_get_is_stuck(r, until)) {
-        return MP_EEMPTY;
+    int locked = mp__ring_lock_get_until(r, until);
+    if (locked < 0) {
+        return locked;
     }
     slept(&r->get_awake, mp__plat_now() - began);
     return status;
@@ -259,23 +261,24 @@ mp__ring_await_room(struct mp__ring *r, mp__deadline until)
     mp__ring_unlock_put(r);
     bool soon = room_comes_soon(r, head, returned, looks);
     if (is_gone(&v, r)) {
-        return gone();
+        return mp__ring_gone();
     }
     if (soon) {
-        return mp__ring_put_is_stuck(r, until) ? MP_EFULL : 0;
+        return mp__ring_lock_put_until(r, until);
     }
     mp__park_register(&r->put_waiters);
     if (changed(r, head, returned)) {
         mp__park_leave(&r->put_waiters, &r->put_event, seen);
-        return mp__ring_put_is_stuck(r, until) ? MP_EFULL : 0;
+        return mp__ring_lock_put_until(r, until);
     }
     int64_t began = mp__plat_now();
     int status = sleep_once(&v, r, &r->put_waiters, &r->put_event, seen, until);
     if (status == MP_EVALUE) {
         return status;
     }
-    if (mp__ring_put_is_stuck(r, until)) {
-        return MP_EFULL;
+    int locked = mp__ring_lock_put_until(r, until);
+    if (locked < 0) {
+        return locked;
     }
     looked_in_vain(&r->put_awake);
     slept(&r->put_awake, mp__plat_now() - began);

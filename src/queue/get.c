@@ -97,13 +97,14 @@ mp__ring_shrink(struct mp__ring *r)
     }
     uint64_t tail = atomic_load_explicit(&r->tail, memory_order_relaxed);
     bool moved = false;
-    if (mp__messages_between(atomic_load(&r->head), tail) == 0) {
+    if (atomic_load_explicit(&r->shut, memory_order_relaxed) != MP__RING_FREED &&
+        mp__messages_between(atomic_load(&r->head), tail) == 0) {
         mp__ring_flows_no_more(r);
         moved = mp__segment_bytes(mp__segment_in(&r->tail_seg)) >= MP__SEGMENT_LEAVE &&
                 mp__ring_link_small(r) == 0;
     }
     mp__ring_unlock_put(r);
-    if (moved && !mp__ring_get_is_stuck(r, MP__TRY)) {
+    if (moved && mp__ring_lock_get_until(r, MP__TRY) == 0) {
         struct mp__cursor c = mp__ring_oldest(r);
         /* Over SKIP and LINK only: the same message is the next one. */
         mp__ring_head_to(r, mp__place_after(atomic_load(&r->head), 0, c.unit), 0);
@@ -357,6 +358,10 @@ get(struct mp__ring *r, struct want *w, mp__deadline until)
 {
     for (bool looked = false;;) {
         struct mp__cursor c;
+        if (atomic_load_explicit(&r->shut, memory_order_acquire) == MP__RING_FREED) {
+            mp__ring_unlock_get(r);
+            return mp__ring_gone();
+        }
         int status = take(r, w, &c);
         if (__builtin_expect(status == MP_EEMPTY && until != MP__TRY, 0)) {
             status = mp__ring_await(r, &c, until);
@@ -385,8 +390,8 @@ get(struct mp__ring *r, struct want *w, mp__deadline until)
             mp__ring_drop(r);
             if (!looked && look_once(r)) {
                 looked = true;
-                if (mp__ring_get_is_stuck(r, until)) {
-                    return MP_EEMPTY;
+                if ((status = mp__ring_lock_get_until(r, until)) < 0) {
+                    return status;
                 }
                 continue;
             }
@@ -398,9 +403,9 @@ get(struct mp__ring *r, struct want *w, mp__deadline until)
 int
 mp__ring_get(struct mp__ring *r, mp__ring_place where, void *ctx, mp__deadline until)
 {
-    int status;
-    if (mp__ring_get_is_stuck(r, until)) {
-        return MP_EEMPTY;
+    int status = mp__ring_lock_get_until(r, until);
+    if (__builtin_expect(status < 0, 0)) {
+        return status;
     }
     if (__builtin_expect(get_plainly(r, where, ctx, &status), 1)) {
         mp__ring_unlock_get(r);
@@ -419,7 +424,8 @@ mp__ring_get_many(struct mp__ring *r, mp__ring_place where, void *ctx, size_t mo
     while (*ret_done < most) {
         struct want w = {.place = where, .ctx = ctx, .most = most - *ret_done};
         mp__deadline now = *ret_done ? MP__TRY : until;
-        int status = mp__ring_get_is_stuck(r, now) ? MP_EEMPTY : get(r, &w, now);
+        int status = mp__ring_lock_get_until(r, now);
+        status = status < 0 ? status : get(r, &w, now);
         if (status < 0 || w.done == 0) {
             return *ret_done ? 0 : status;
         }
@@ -432,7 +438,8 @@ static int
 peek(struct mp__ring *r, struct want *w, void **ret_data, size_t *ret_len,
      enum mp__ring_type *ret_type, mp__deadline until)
 {
-    int status = mp__ring_get_is_stuck(r, until) ? MP_EEMPTY : get(r, w, until);
+    int status = mp__ring_lock_get_until(r, until);
+    status = status < 0 ? status : get(r, w, until);
     if (status == 0) {
         struct mp__parcel *p = mp__slot_parcel(w->slot);
         p->slot = w->slot;

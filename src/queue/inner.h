@@ -38,15 +38,21 @@ mp__ring_lock_put(struct mp__ring *r)
     }
 }
 
-/* For a caller that waits until then: true when somebody who lives does not let it go. */
-static inline bool
-mp__ring_put_is_stuck(struct mp__ring *r, mp__deadline until)
+/* With text. */
+int mp__ring_gone(void);
+
+/*
+ * The lock for a caller that waits until then: 0; MP_EFULL: somebody who lives does not let it go; MP_EVALUE
+ * with text: the queue was freed while we waited for it.
+ */
+static inline int
+mp__ring_lock_put_until(struct mp__ring *r, mp__deadline until)
 {
-    int status = mp__ilock_acquire_until(&r->put_lock, until);
+    int status = mp__ilock_acquire_until(&r->put_lock, until, r->object);
     if (__builtin_expect(status == MP_OWNER_DIED, 0)) {
         mp__ring_recover_put(r);
     }
-    return __builtin_expect(status < 0, 0);
+    return __builtin_expect(status >= 0, 1) ? 0 : status == MP_EVALUE ? mp__ring_gone() : MP_EFULL;
 }
 
 static inline void
@@ -63,15 +69,15 @@ mp__ring_lock_get(struct mp__ring *r)
     }
 }
 
-/* As mp__ring_put_is_stuck(). */
-static inline bool
-mp__ring_get_is_stuck(struct mp__ring *r, mp__deadline until)
+/* As mp__ring_lock_put_until(), with MP_EEMPTY. */
+static inline int
+mp__ring_lock_get_until(struct mp__ring *r, mp__deadline until)
 {
-    int status = mp__ilock_acquire_until(&r->get_lock, until);
+    int status = mp__ilock_acquire_until(&r->get_lock, until, r->object);
     if (__builtin_expect(status == MP_OWNER_DIED, 0)) {
         mp__ring_recover_get(r);
     }
-    return __builtin_expect(status < 0, 0);
+    return __builtin_expect(status >= 0, 1) ? 0 : status == MP_EVALUE ? mp__ring_gone() : MP_EEMPTY;
 }
 
 static inline void

@@ -377,8 +377,9 @@ put_locked(struct mp__ring *r, const struct message *m)
     uint64_t tail = atomic_load_explicit(&r->tail, memory_order_relaxed);
     uint64_t need = mp__record_units(m->header);
     size_t len = mp__record_len(m->header);
-    if (__builtin_expect(atomic_load_explicit(&r->shut, memory_order_relaxed), 0)) {
-        return MP_ESHUTDOWN;
+    uint32_t shut = atomic_load_explicit(&r->shut, memory_order_relaxed);
+    if (__builtin_expect(shut, 0)) {
+        return shut == MP__RING_FREED ? mp__ring_gone() : MP_ESHUTDOWN;
     }
     if (full(r, tail, len)) {
         return MP_EFULL;
@@ -427,12 +428,13 @@ static int
 put_some(struct mp__ring *r, const struct message *m, size_t n, size_t *ret_done,
          mp__deadline until)
 {
-    if (mp__ring_put_is_stuck(r, until)) {
-        return MP_EFULL;
+    int status = mp__ring_lock_put_until(r, until);
+    if (status < 0) {
+        return status;
     }
     for (;;) {
         size_t done = 0;
-        int status = put_locked(r, m);
+        status = put_locked(r, m);
         while (status == 0 && ++done < n) {
             status = put_locked(r, &m[done]);
         }
@@ -468,12 +470,16 @@ mp__ring_put_slot(struct mp__ring *r, enum mp__ring_type type, struct mp__slot *
 static int
 put_would(struct mp__ring *r, size_t len)
 {
-    if (mp__ring_put_is_stuck(r, MP__TRY)) {
-        return MP_EFULL;
+    int status = mp__ring_lock_put_until(r, MP__TRY);
+    if (status < 0) {
+        return status;
     }
-    int status = atomic_load_explicit(&r->shut, memory_order_relaxed)                 ? MP_ESHUTDOWN
-                 : full(r, atomic_load_explicit(&r->tail, memory_order_relaxed), len) ? MP_EFULL
-                                                                                      : 0;
+    uint32_t shut = atomic_load_explicit(&r->shut, memory_order_relaxed);
+    if (shut) {
+        status = shut == MP__RING_FREED ? mp__ring_gone() : MP_ESHUTDOWN;
+    } else if (full(r, atomic_load_explicit(&r->tail, memory_order_relaxed), len)) {
+        status = MP_EFULL;
+    }
     mp__ring_unlock_put(r);
     return status;
 }
@@ -514,8 +520,9 @@ mp__ring_put(struct mp__ring *r, enum mp__ring_type type, const void *data, size
         return put_big(r, type, data, len, until);
     }
     struct message m = {.header = mp__record_header(type, len), .data = data};
-    if (mp__ring_put_is_stuck(r, until)) {
-        return MP_EFULL;
+    status = mp__ring_lock_put_until(r, until);
+    if (__builtin_expect(status < 0, 0)) {
+        return status;
     }
     for (;;) {
         status = put_locked(r, &m);

@@ -1,6 +1,8 @@
 /* queue/ring.c: a ring as a whole: its beginning and end, counting, shutting down, checking. */
 #include "queue/ring.h"
 
+#include <limits.h>
+
 #include "heap/family.h"
 #include "heap/heap.h"
 #include "queue/inner.h"
@@ -61,7 +63,7 @@ mp__ring_drop(struct mp__ring *r)
         (atomic_load(&r->dropped) && in_ring(r) == 0 && atomic_load(&r->returned) == 0)) {
         return;
     }
-    if (mp__ring_get_is_stuck(r, MP__TRY)) {
+    if (mp__ring_lock_get_until(r, MP__TRY) < 0) {
         return; /* another comes later */
     }
     /* Once: what comes back later is counted by itself. */
@@ -111,9 +113,16 @@ mp__ring_came_slow(struct mp__ring *r, size_t n)
 }
 
 void
+mp__ring_freed(struct mp__ring *r)
+{
+    atomic_store_explicit(&r->serial, 0, memory_order_seq_cst); /* queue.free.begin */
+    atomic_store_explicit(&r->shut, MP__RING_FREED, memory_order_seq_cst);
+}
+
+void
 mp__ring_done(struct mp__ring *r)
 {
-    atomic_store_explicit(&r->serial, 0, memory_order_seq_cst);
+    mp__ring_freed(r);
     mp__ring_lock_put(r); /* what dead processes left behind is put in order first */
     mp__ring_unlock_put(r);
     mp__ring_lock_get(r);
@@ -132,6 +141,9 @@ mp__ring_done(struct mp__ring *r)
     }
     mp__park_wake_all(&r->put_waiters, &r->put_event);
     mp__park_wake_all(&r->get_waiters, &r->get_event);
+    /* Those who wait for their turn see that it is freed before they take the lock. */
+    mp__plat_wake(mp__park_half(&r->put_lock.word), INT_MAX);
+    mp__plat_wake(mp__park_half(&r->get_lock.word), INT_MAX);
 }
 
 /* ---- counting -------------------------------------------------------------------------------- */
@@ -145,7 +157,7 @@ settle(struct mp__ring *r, bool wait)
 {
     if (atomic_load_explicit(&r->put_lock.word, memory_order_acquire) != 0) {
         /* Somebody is putting, or died there with its message committed and not yet counted. */
-        int status = wait ? mp__ilock_acquire_until(&r->put_lock, MP__TRY)
+        int status = wait ? mp__ilock_acquire_until(&r->put_lock, MP__TRY, NULL)
                           : mp__ilock_acquire(&r->put_lock, MP__TRY);
         if (status == MP_OWNER_DIED) {
             mp__ring_recover_put(r);
@@ -156,7 +168,7 @@ settle(struct mp__ring *r, bool wait)
     }
     if (atomic_load_explicit(&r->shelves, memory_order_acquire)) {
         if (atomic_load_explicit(&r->get_lock.word, memory_order_acquire) != 0) {
-            int status = wait ? mp__ilock_acquire_until(&r->get_lock, MP__TRY)
+            int status = wait ? mp__ilock_acquire_until(&r->get_lock, MP__TRY, NULL)
                               : mp__ilock_acquire(&r->get_lock, MP__TRY);
             if (status == MP_OWNER_DIED) {
                 mp__ring_recover_get(r);

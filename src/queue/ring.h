@@ -10,10 +10,11 @@
  *           A place is {sequence:28 | offset:36}, the offset from the heap's base in units of 16
  *           bytes, the sequence the number of messages before it.
  *           Blocks on their way into the ring or out of it are in slots: see slot.h.
- * Writers   tail, tail_seg, next_seg, head_seen, giving, put_bytes, flowing, flow*: the holder of put_lock.  head,
- *           first, taking, take_head, order, returned*, late, dropped,
- *           got_bytes: the holder of get_lock.  shelves, new_shelf: of shelf_lock.  shut: the holder of
- *           put_lock; it never goes back.  Record bytes: the producer, before its commit.
+ * Writers   tail, tail_seg, next_seg, head_seen, giving, put_bytes, flowing, flow*: the holder of
+ *           put_lock.  head, first, taking, take_head, order, returned*, late, dropped, got_bytes:
+ *           the holder of get_lock.  shelves, new_shelf: of shelf_lock.  shut: the holder of
+ *           put_lock; it never goes back.  FREED, as serial 0: who frees the queue.  Record bytes:
+ *           the producer, before its commit.
  * Commit    queue.put.commit    the store of the message's header, or, when it lies after a wrap or
  *                               in a new segment, of the SKIP or LINK at the old tail
  *           queue.get.consume   the store of head; also the producers' licence to overwrite
@@ -52,7 +53,7 @@
 
 enum mp__ring_type { MP__RING_OBJECT = 1, MP__RING_BYTES = 2 };
 
-enum mp__ring_shut { MP__RING_OPEN, MP__RING_DRAINS, MP__RING_DROPPED };
+enum mp__ring_shut { MP__RING_OPEN, MP__RING_DRAINS, MP__RING_DROPPED, MP__RING_FREED };
 
 /* Bytes up to a place: exact, because the entry with tail's or head's place in it is the true one. */
 struct mp__ring_bytes {
@@ -140,6 +141,9 @@ struct mp__ring {
  */
 int mp__ring_init(struct mp__ring *r, uint32_t maxsize, uint64_t maxbytes);
 
+/* It is to be freed: who waits for something of it, or for his turn, leaves with MP_EVALUE. */
+void mp__ring_freed(struct mp__ring *r);
+
 /* Free all that it holds, also what dead processes held.  Nobody may use the ring any more. */
 void mp__ring_done(struct mp__ring *r);
 
@@ -147,7 +151,7 @@ void mp__ring_done(struct mp__ring *r);
 
 /*
  * 0; MP_EFULL: no room in time; MP_ESHUTDOWN, also to who waited; MP_ENOMEM; MP_EVALUE: more than
- * maxbytes by itself.  Big messages are copied before any lock is taken.
+ * maxbytes by itself, or freed meanwhile.  Big messages are copied before any lock is taken.
  */
 int mp__ring_put(struct mp__ring *r, enum mp__ring_type type, const void *data, size_t len,
                  mp__deadline until);

@@ -130,13 +130,22 @@ mp__slot_claim(struct mp__ring *r, enum mp__slot_state state)
     return claim(r, state, 0);
 }
 
-/* KiB of what is kept, about: a death may put it wrong. */
+/*
+ * KiB of what is kept, about: a death may put it too high, and two who trim and keep at the same time
+ * too low.  What is too high is put right by the next trim.  What is too low would let what is kept
+ * be forgotten, so it is put right here.
+ */
 static uint32_t
 kept_kib(struct mp__ring *r)
 {
-    int32_t kib = (int32_t)(atomic_load_explicit(&r->kept_in, memory_order_relaxed) -
-                            atomic_load_explicit(&r->kept_out, memory_order_relaxed));
-    return kib > 0 ? (uint32_t)kib : 0;
+    uint32_t in = atomic_load_explicit(&r->kept_in, memory_order_relaxed);
+    int32_t kib = (int32_t)(in - atomic_load_explicit(&r->kept_out, memory_order_relaxed));
+    if (__builtin_expect(kib < 0, 0)) {
+        atomic_compare_exchange_strong_explicit(&r->kept_in, &in, in - (uint32_t)kib,
+                                                memory_order_relaxed, memory_order_relaxed);
+        return 0;
+    }
+    return (uint32_t)kib;
 }
 
 bool
@@ -393,10 +402,15 @@ mp__slot_release(struct mp__ring *r, struct mp__slot *s, bool was_lent)
 void
 mp__slot_trim(struct mp__ring *r)
 {
+    uint32_t in = atomic_load_explicit(&r->kept_in, memory_order_relaxed);
     while (evict(r, 0)) {
     }
-    atomic_store_explicit(&r->kept_out, atomic_load_explicit(&r->kept_in, memory_order_relaxed),
-                          memory_order_relaxed);
+    /* What came before we looked is gone, also if a death had put the counts wrong. */
+    uint32_t out = atomic_load_explicit(&r->kept_out, memory_order_relaxed);
+    while ((int32_t)(in - out) > 0 &&
+           !atomic_compare_exchange_weak_explicit(&r->kept_out, &out, in, memory_order_relaxed,
+                                                  memory_order_relaxed)) {
+    }
 }
 
 struct mp__slot *
@@ -490,12 +504,12 @@ mp__slot_reap(struct mp__ring *r)
     if (puts || gets) {
         settle_heap(r);
     }
-    if (puts && !mp__ring_put_is_stuck(r, MP__TRY)) {
+    if (puts && mp__ring_lock_put_until(r, MP__TRY) == 0) {
         free_of_dead(r, &a, MP__SLOT_FILLING);
         mp__ring_unlock_put(r);
     }
     size_t back = 0;
-    if (gets && !mp__ring_get_is_stuck(r, MP__TRY)) {
+    if (gets && mp__ring_lock_get_until(r, MP__TRY) == 0) {
         free_of_dead(r, &a, MP__SLOT_TAKING);
         back = return_of_dead(r, &a);
         mp__slot_recount(r);

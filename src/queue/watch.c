@@ -93,7 +93,7 @@ claim(mp_queue *q)
             return false;
         }
         q->freer = mp__self();
-        atomic_store(&q->ring.serial, 0); /* queue.free.begin */
+        mp__ring_freed(&q->ring); /* queue.free.begin */
         atomic_store(&q->head.tag, (uint32_t)going);
         return true;
     }
@@ -135,7 +135,7 @@ look_at(const struct watch *w)
 {
     mp__ilock *lock = &mp__family->bell.lock;
     enum state now = GONE;
-    if (mp__ilock_acquire_until(lock, MP__TRY) < 0) {
+    if (mp__ilock_acquire_until(lock, MP__TRY, NULL) < 0) {
         return UNKNOWN;
     }
     if (is_there(w)) {

@@ -1,4 +1,7 @@
 /* companions.c: one case of the torture: its victims, and the processes that wait beside them. */
+#if defined __linux__ && !defined _GNU_SOURCE
+#define _GNU_SOURCE /* SEEK_DATA */
+#endif
 #include "torture/frame.h"
 
 #include <errno.h>
@@ -13,11 +16,13 @@
 #include <unistd.h>
 
 #include "base/recovery.h"
+#include "heap/family.h"
 #include "heap/member.h"
 
 #define MOST_HEAP    (UINT64_C(2) << 30) /* bytes: a victim loses at most what it was freeing */
 #define MARKS        64
 #define QUICK_MOST   40   /* positions of a case in a quick run */
+#define FAR          13   /* with --near: every so many of those that change nothing */
 #define MET_IN       0.01 /* seconds that who arrives has for his first sleep */
 #define TO_SLEEP     10.0 /* and who waits, on a machine that is busy */
 #define GIVE_UP      5.0  /* who is not back by then never will be */
@@ -351,6 +356,44 @@ check(void *arg, bool finished)
     return wrong;
 }
 
+/* What others see: the bytes of the family's heap, and where there are any. */
+static uint64_t
+state(void *arg)
+{
+    uint64_t sum[4] = {1, 2, 3, 4};
+    (void)arg;
+#if defined SEEK_DATA
+    for (off_t from = 0, to; (from = lseek(mp__family_fd, from, SEEK_DATA)) >= 0; from = to) {
+        to = lseek(mp__family_fd, from, SEEK_HOLE);
+        if (to < from) {
+            break;
+        }
+        const uint64_t *word = (const uint64_t *)(uintptr_t)(mp__family->base + (uint64_t)from);
+        for (size_t i = 0, n = (size_t)(to - from) / 8; i + 4 <= n; i += 4) {
+            for (size_t k = 0; k < 4; k++) {
+                sum[k] = (sum[k] ^ word[i + k]) * UINT64_C(0x9E3779B97F4A7C15);
+            }
+        }
+        sum[0] ^= (uint64_t)from * 31 + (uint64_t)to;
+    }
+#endif
+    return sum[0] ^ sum[1] * 3 ^ sum[2] * 5 ^ sum[3] * 7;
+}
+
+/* Whether that is worth asking for: what must be found may be at one position, and another's child
+   goes on by itself. */
+static bool
+only_near(const struct torture_case *c)
+{
+#if defined SEEK_DATA
+    return torture_options.near && !torture_options.quick && !torture_options.control &&
+           !c->must_fail && !c->seize && mp__family_fd >= 0;
+#else
+    (void)c;
+    return false;
+#endif
+}
+
 static int
 stride_of(const struct torture_case *c)
 {
@@ -397,6 +440,8 @@ torture_run_case(const struct torture_case *c, long from)
                                      c->before_recovery ? c->before_recovery : become_member,
                                  .spread = spread_of(c),
                                  .stride = stride_of(c),
+                                 .state = only_near(c) ? state : NULL,
+                                 .far = FAR,
                                  .go_on = torture_options.control || c->must_fail,
                                  .most = torture_options.quick && !c->must_fail ? QUICK_MOST : 0,
                                  .arg = c->arg,

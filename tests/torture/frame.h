@@ -14,7 +14,7 @@
 #include "step.h"
 
 struct torture_options {
-    bool quick, control;
+    bool quick, near, control;
     bool steps, storms;
     unsigned seed;
 };

@@ -1,11 +1,12 @@
 /*
  * torture.c: runs the cases and storms of a group, each in a family of its own, and tells.
  *
- *     mp_torture [--quick] [--control] [--steps] [--storms] [--list] [--seed N] [--jobs N]
+ *     mp_torture [--quick] [--near] [--control] [--steps] [--storms] [--list] [--seed N] [--jobs N]
  *                [GROUP [PATTERN]]
  *
  * One line on stdout for each, with tabs: kind, name, points, kills, double kills, wrong, worst
- * recovery in ms, seconds.  --list: names and commit points only.  Exit status 1: something was
+ * recovery in ms, seconds.  --near: all positions at which what others see changes, and those beside
+ * them, and of the others, which leave the same behind, some.  --list: names and commit points only.  Exit status 1: something was
  * wrong; with --control, which switches the library's recovery off: nothing was.
  */
 #include "torture/frame.h"
@@ -413,6 +414,8 @@ options(int argc, char **argv)
         const char *a = argv[i];
         if (strcmp(a, "--quick") == 0) {
             torture_options.quick = true;
+        } else if (strcmp(a, "--near") == 0) {
+            torture_options.near = true;
         } else if (strcmp(a, "--control") == 0) {
             torture_options.control = true;
         } else if (strcmp(a, "--steps") == 0) {
