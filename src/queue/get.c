@@ -42,7 +42,7 @@ struct want {
 void
 mp__ring_recover_get(struct mp__ring *r)
 {
-    mp__heap_free_from(&r->drop_block, NULL, NULL); /* takes back what was not committed */
+    mp__heap_settle();
     void *dropping = atomic_load_explicit(&r->drop_block, memory_order_relaxed);
     if (dropping && atomic_load_explicit(&r->head, memory_order_relaxed) !=
                         atomic_load_explicit(&r->take_head, memory_order_relaxed)) {

@@ -78,9 +78,9 @@ block_is_given(struct mp__ring *r)
 void
 mp__ring_recover_put(struct mp__ring *r)
 {
-    /* Frees nothing.  But what one who died while he recovered had not committed is taken back, so
-       that next_seg is not NULL for the moment only. */
-    mp__heap_free_from(&r->next_seg, NULL, NULL);
+    /* What one who died while he recovered had not committed is taken back, so that next_seg is not
+       NULL for the moment only. */
+    mp__heap_settle();
     uint64_t tail = atomic_load_explicit(&r->tail, memory_order_relaxed);
     struct mp__segment *next = mp__segment_in(&r->next_seg), *s = mp__segment_in(&r->tail_seg);
     /* Ask the old segment: the new one may have died before its range was written. */

@@ -61,7 +61,7 @@ shelf_end(struct mp__ring *r, const struct mp__shelf *wanted, bool *ret_there)
 static void
 recover_shelves(struct mp__ring *r)
 {
-    mp__heap_free_from(&r->new_shelf, NULL, NULL); /* takes back what was not committed */
+    mp__heap_settle();
     struct mp__shelf *fresh = mp__shelf_in(&r->new_shelf);
     bool linked;
     shelf_end(r, fresh, &linked);
@@ -453,13 +453,6 @@ owner_died(struct asked *a, uint64_t word)
     return dead;
 }
 
-/* What a dead process had not committed in the heap is taken back now, while we have its slots. */
-static void
-settle_heap(struct mp__ring *r)
-{
-    mp__heap_free_from(&r->drop_block, r, NULL); /* frees nothing: the ring is no such block */
-}
-
 static void
 free_of_dead(struct mp__ring *r, struct asked *a, enum mp__slot_state state)
 {
@@ -502,7 +495,7 @@ mp__slot_reap(struct mp__ring *r)
         }
     }
     if (puts || gets) {
-        settle_heap(r);
+        mp__heap_settle(); /* while we have the slots of the dead */
     }
     if (puts && mp__ring_lock_put_until(r, MP__TRY) == 0) {
         free_of_dead(r, &a, MP__SLOT_FILLING);
@@ -572,7 +565,7 @@ mp__slot_done(struct mp__ring *r)
 {
     lock_shelves(r);
     mp__ilock_release(&r->shelf_lock);
-    settle_heap(r);
+    mp__heap_settle();
     MP__EACH_SLOT(r, s)
     {
         mp__slot_free(s);
