@@ -12,13 +12,16 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "queue/queue.h"
+#include "step.h"
+
 enum {
     SIDE = 3,            /* producers, and as many consumers */
     MOST_LIVES = 1200,   /* processes of one storm */
     MOST_EACH = 1 << 19, /* messages of one producer */
     BACKLOG = 20000,     /* where producers of an unbounded queue pause */
     LONGEST = 30000,     /* bytes after the header of a message */
-    LATE_ABOVE = 1900    /* a longer one comes late when who was just getting it died */
+    LATE_ABOVE = 4000    /* a longer one comes late when who was just getting it died */
 };
 
 static const double silence = 1.0; /* seconds without any message that are too many */
@@ -342,6 +345,82 @@ test_queue_bounded_members_killed_at_random_loses_nothing(void **state)
     storm(16, kills(300), kills(300) * 0.035);
 }
 
+/* ---- a big one, and then a small one ----------------------------------------------------------- */
+
+static void
+get_one(void *queue)
+{
+    mp_obj o;
+    (void)mp_queue_get(queue, &o, 0);
+    mp_obj_free(o);
+}
+
+/* What a process does once only is not led through. */
+static void
+become_member(void *queue)
+{
+    (void)queue;
+    mp_free(mp_malloc(1));
+}
+
+/*
+ * A getter has seen that the next message is a big object, and let the lock go to come back for it.
+ * Another takes that, then two small ones come, and the getter is killed so many instructions later.
+ * False: it had come to its end before.
+ */
+static bool
+killed_when_a_small_one_came(mp_queue *q, long later)
+{
+    static unsigned char big[6000];
+    struct step s;
+    mp_obj o;
+    mp_assert_ok(mp_queue_put(q, mp_bytes(big, sizeof big), 0));
+    step_begin(&s, become_member, get_one, q);
+    for (int has_it = 1; has_it >= 0; has_it--) {
+        while ((atomic_load(&q->ring.get_lock.word) != 0) != has_it) {
+            assert_true(step_on(&s, 1));
+        }
+    }
+    assert_int_equal(mp_queue_qsize(q), 1);
+    mp_assert_ok(mp_queue_get(q, &o, 0));
+    mp_obj_free(o);
+    mp_assert_ok(mp_queue_put(q, 1, 0));
+    mp_assert_ok(mp_queue_put(q, 2, 0));
+    bool goes_on = step_on(&s, later);
+    step_kill(&s);
+    return goes_on;
+}
+
+static void
+test_queue_getter_killed_as_a_small_one_took_the_place_of_a_big_one_keeps_the_order(void **state)
+{
+    (void)state;
+    if (!step_possible()) {
+        skip();
+    }
+    mp_queue *q = mp_queue_new(0);
+    assert_non_null(q);
+    bool goes_on = true;
+    long had = 0, later = 0;
+    for (; goes_on; later += 7) {
+        mp_obj o;
+        goes_on = killed_when_a_small_one_came(q, later);
+        mp_assert_ok(mp_queue_get(q, &o, 0));
+        if (mp_as_int(o) == 1) {
+            mp_assert_ok(mp_queue_get(q, &o, 0));
+        } else {
+            had++; /* the dead one */
+        }
+        assert_int_equal(mp_as_int(o), 2);
+        mp_assert_code(mp_queue_get(q, &o, 0), MP_EEMPTY);
+        if (mp_queue_qsize(q) != 0) {
+            fail_msg("a message of few bytes came late, %ld instructions on", later);
+        }
+    }
+    assert_true(had > 0 && had < later / 7); /* both were seen */
+    mp_assert_ok(mp_queue_free(q));
+}
+
 /* ---- all at once ----------------------------------------------------------------------------- */
 
 static void
@@ -460,6 +539,8 @@ test_queue_putters_killed_asleep_another_is_woken(void **state)
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_queue_unbounded_members_killed_at_random_loses_nothing),
     cmocka_unit_test(test_queue_bounded_members_killed_at_random_loses_nothing),
+    cmocka_unit_test(
+        test_queue_getter_killed_as_a_small_one_took_the_place_of_a_big_one_keeps_the_order),
     cmocka_unit_test(test_queue_all_members_killed_counts_and_frees_right),
     cmocka_unit_test(test_queue_getters_killed_asleep_another_is_woken),
     cmocka_unit_test(test_queue_putters_killed_asleep_another_is_woken),

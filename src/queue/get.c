@@ -35,6 +35,7 @@ struct want {
     bool shrink;           /* the ring is big and empty */
     bool plain;            /* get_plainly() may do */
     bool bytes;            /* without a place: no object, MP_ETYPE */
+    bool big;              /* without a place: no small one, MP_ETYPE */
 };
 
 /* ---- recovery -------------------------------------------------------------------------------- */
@@ -142,7 +143,8 @@ placed(struct want *w, uint64_t header)
         return w->to ? 0 : status;
     }
     bool is_bytes = (mp__record_type(header) & ~MP__RECORD_REF) == MP__RING_BYTES;
-    return w->bytes && !is_bytes ? MP_ETYPE : 0;
+    bool is_big = mp__record_len(header) > MP__INLINE_MOST;
+    return (w->bytes && !is_bytes) || (w->big && !is_big) ? MP_ETYPE : 0;
 }
 
 /* A message that lies in a block, or goes into one to be peeked at. */
@@ -464,4 +466,12 @@ mp__ring_peek_bytes(struct mp__ring *r, void **ret_data, size_t *ret_len, mp__de
     struct want w = {.most = 1, .bytes = true};
     enum mp__ring_type type;
     return peek(r, &w, ret_data, ret_len, &type, until);
+}
+
+int
+mp__ring_peek_big(struct mp__ring *r, void **ret_data, size_t *ret_len,
+                  enum mp__ring_type *ret_type, mp__deadline until)
+{
+    struct want w = {.most = 1, .big = true};
+    return peek(r, &w, ret_data, ret_len, ret_type, until);
 }

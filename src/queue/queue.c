@@ -266,16 +266,19 @@ place_any(void *ctx, enum mp__ring_type type, size_t len, int *ret_status)
     return t->small;
 }
 
-/* The oldest message, whatever it is: decode it in place, and only then it is used up. */
+/*
+ * The oldest message, if it is big: decode it in place, and only then it is used up.  LEND: it is a small
+ * one now, another was faster.  That one is not lent, since it would be late if we died.
+ */
 static int
 get_lent(mp_queue *q, mp_obj *ret_item, mp__deadline until, const char *call)
 {
     void *data;
     size_t len;
     enum mp__ring_type type;
-    int status = mp__ring_peek(&q->ring, &data, &len, &type, until);
+    int status = mp__ring_peek_big(&q->ring, &data, &len, &type, until);
     if (status < 0) {
-        return status;
+        return status == MP_ETYPE ? LEND : status;
     }
     if (type == MP__RING_OBJECT) {
         status = mp__obj_load(data, len, &mp__family_handles, ret_item);
@@ -310,19 +313,22 @@ int
 mp__queue_get_one(mp_queue *q, mp_obj *ret_item, mp__deadline until, const char *call)
 {
     struct taken t;
-    t.bytes = mp_none();
+    int status;
     t.call = call;
-    int status = mp__ring_get(&q->ring, place_any, &t, until);
-    if (status == 0 && t.type == MP__RING_BYTES) {
-        *ret_item = t.bytes;
-    } else {
+    do {
+        t.bytes = mp_none();
+        status = mp__ring_get(&q->ring, place_any, &t, until);
+        if (status == 0 && t.type == MP__RING_BYTES) {
+            *ret_item = t.bytes;
+            return 0;
+        }
         mp_obj_free(t.bytes);
         if (status == 0) {
             status = decode(q, &t, ret_item);
         } else if (status == LEND) {
             status = get_lent(q, ret_item, until, call);
         }
-    }
+    } while (status == LEND);
     return status;
 }
 

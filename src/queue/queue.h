@@ -37,6 +37,7 @@
 #include "heap/heap.h"
 #include "heap/member.h"
 #include "queue/ring.h"
+#include "queue/segment.h"
 
 enum mp__queue_kind { MP__QUEUE_PLAIN, MP__QUEUE_JOINABLE, MP__QUEUE_SIMPLE };
 
@@ -53,8 +54,11 @@ struct mp_queue {
     _Atomic uint32_t join_waiters, join_event;
 };
 
-/* Messages up to this size need no allocation on the way. */
-#define MP__QUEUE_SMALL 2048
+/*
+ * Messages up to this size need no allocation on the way, and a getter takes them out in one step: they
+ * are never late.
+ */
+#define MP__QUEUE_SMALL MP__INLINE_MOST
 
 /* A queue of this kind; options may be NULL.  NULL with text for `call`. */
 mp_queue *mp__queue_new(enum mp__queue_kind kind, int64_t maxsize, const mp_queue_options *options,

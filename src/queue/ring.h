@@ -228,6 +228,10 @@ int mp__ring_peek(struct mp__ring *r, void **ret_data, size_t *ret_len,
 /* The same, and MP_ETYPE when that is an object, which stays where it is. */
 int mp__ring_peek_bytes(struct mp__ring *r, void **ret_data, size_t *ret_len, mp__deadline until);
 
+/* The same, and MP_ETYPE when it is no more than MP__INLINE_MOST bytes, and stays where it is. */
+int mp__ring_peek_big(struct mp__ring *r, void **ret_data, size_t *ret_len,
+                      enum mp__ring_type *ret_type, mp__deadline until);
+
 /* Done with it: 0; MP_EVALUE: data is not peeked by this process here. */
 int mp__ring_release(struct mp__ring *r, void *data);
 
