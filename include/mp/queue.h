@@ -37,9 +37,10 @@
  *           mp_queue_fileno()
  * Death     a process killed inside put has put or not put; inside get, the message was handed
  *           over or goes to the next getter (one of more than 4 KiB, or that was put or peeked as a
- *           loan, within 0.1 s, maybe after younger ones).  Nobody else hangs, nothing is torn.  What it had reserved is freed, what
- *           it had peeked and not released goes to the next getter.  A message that get had handed
- *           over dies with it; peek is for those who cannot lose one
+ *           loan, within 0.1 s, maybe after younger ones).  Nobody else hangs, nothing is torn.
+ *           What it had reserved is freed, what it had peeked and not released goes to the next
+ *           getter.  A message that get had handed over dies with it; peek is for those who cannot
+ *           lose one
  * Memory    16 KiB, or up to 256 KiB when so much lay in it once, and what its messages need.
  *           While messages flow (8 MiB and more went through, at some 10 MB/s or faster) up to
  *           2 MiB of room for small ones, and up to 4 MiB of blocks for big ones, stay with the
