@@ -298,6 +298,17 @@ be_spawned(int sock)
     mp__launch_run((const void *)(uintptr_t)hello.block, fds + 1, count - 1, sock, true);
 }
 
+/* As strtoull(), which is some pages of libc's that a child would map for nothing else. */
+static unsigned long long
+number(const char *digits)
+{
+    unsigned long long n = 0;
+    for (; *digits >= '0' && *digits <= '9'; digits++) {
+        n = n * 10 + (unsigned)(*digits - '0');
+    }
+    return n;
+}
+
 /* Whether spawn made this process: the mark is there, and descriptor 3 is the socket that it names,
    not one that somebody else starts programs with. */
 static bool
@@ -307,15 +318,20 @@ is_spawned(void)
     const char *inode = mark ? strchr(mark, ':') : NULL;
     struct stat st;
     return inode && fstat(MP__CHILD_FD, &st) == 0 && S_ISSOCK(st.st_mode) &&
-           strtoull(inode + 1, NULL, 10) == (unsigned long long)st.st_ino;
+           number(inode + 1) == (unsigned long long)st.st_ino;
 }
 
-/* As they are now: a parser of options may sort argv later. */
+/* As they are now: a parser of options may sort argv later.  Few have more than there is room for here,
+   and to a spawned child its first malloc() would be a dozen microseconds. */
 static void
 keep_arguments(int argc, char **argv)
 {
+    static MP__FORK_DATA char *near[32];
     size_t n = argc > 0 ? (size_t)argc : 0;
-    char **copy = program_argv || !argv ? NULL : malloc((n + 1) * sizeof *copy);
+    char **copy = NULL;
+    if (argv && !program_argv) {
+        copy = n < sizeof near / sizeof *near ? near : malloc((n + 1) * sizeof *copy);
+    }
     if (copy) {
         memcpy(copy, argv, n * sizeof *copy);
         copy[n] = NULL;

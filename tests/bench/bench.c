@@ -230,6 +230,24 @@ print_case(const char *group, const struct bench_case *c, struct entry *entries,
     fflush(stdout);
 }
 
+/*
+ * The contenders in another order each round: in one that only turns, each would always follow the
+ * same one, and find the caches as that leaves them.
+ */
+static void
+shuffle(size_t *order, size_t count)
+{
+    static uint64_t seed = 88172645463325252;
+    for (size_t i = count; i > 1; i--) {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        size_t other = (size_t)(seed % i), at = order[i - 1];
+        order[i - 1] = order[other];
+        order[other] = at;
+    }
+}
+
 static void
 measure(const char *group, const struct bench_case *c, int64_t until)
 {
@@ -238,11 +256,14 @@ measure(const char *group, const struct bench_case *c, int64_t until)
     for (size_t i = 0; i < count; i++) {
         calibrate(&entries[i], c);
     }
-    size_t rounds = 0;
+    size_t rounds = 0, order[MOST_IN_CASE];
+    for (size_t i = 0; i < count; i++) {
+        order[i] = i;
+    }
     while (count > 0 && (rounds < LEAST_ROUNDS || (rounds < MOST_ROUNDS && bench_now() < until))) {
+        shuffle(order, count);
         for (size_t i = 0; i < count; i++) {
-            size_t turn = (i + rounds) % count;
-            entries[turn].ns[rounds] = round_of(&entries[turn], c->name);
+            entries[order[i]].ns[rounds] = round_of(&entries[order[i]], c->name);
         }
         for (size_t i = 0; i < count; i++) {
             entries[i].quotient[rounds] = entries[i].ns[rounds] / entries[0].ns[rounds];
