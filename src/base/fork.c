@@ -16,13 +16,13 @@
 
 #define MOST_ROOMS 16
 
-static struct {
+static MP__FORK_DATA struct {
     void (*before)(void);
     void (*in_parent)(void);
     void (*in_child)(void);
 } rooms[MOST_ROOMS];
-static int room_count;
-static struct mp__fork_leaf *leaves;
+static MP__FORK_DATA int room_count;
+static MP__FORK_DATA struct mp__fork_leaf *leaves;
 static MP__FORK_DATA pthread_mutex_t mutex =
     PTHREAD_MUTEX_INITIALIZER; /* over rooms and leaves; held across fork */
 

@@ -47,14 +47,14 @@
 _Static_assert(sizeof(void *) == 8, "libmp needs a 64-bit system");
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "libmp needs lock-free 64-bit atomics");
 
-struct mp__family *mp__family;
-struct mp__heap_range mp__heap_range;
-int mp__family_fd = -1;
+MP__FORK_DATA struct mp__family *mp__family;
+MP__FORK_DATA struct mp__heap_range mp__heap_range;
+MP__FORK_DATA int mp__family_fd = -1;
 
-static _Atomic int joined;
+static MP__FORK_DATA _Atomic int joined;
 static MP__FORK_DATA pthread_mutex_t mutex =
     PTHREAD_MUTEX_INITIALIZER; /* over joining the family */
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+static MP__FORK_DATA pthread_once_t once = PTHREAD_ONCE_INIT;
 
 void
 mp__family_lock(void)

@@ -75,7 +75,7 @@ take_rights(const unsigned char *data, size_t count, struct incoming *in)
     for (size_t i = 0; i < count; i++) {
         int fd;
         memcpy(&fd, data + i * sizeof fd, sizeof fd);
-        if (in->count < in->most && mp__plat_cloexec(fd) == 0) {
+        if (in->count < in->most && (AT_ONCE != 0 || mp__plat_cloexec(fd) == 0)) {
             in->fds[in->count++] = fd;
         } else {
             close(fd);

@@ -21,7 +21,7 @@ struct note {
 };
 
 static MP__FORK_DATA struct note *notes; /* oldest first; under the registry's mutex */
-static uint64_t latest;
+static MP__FORK_DATA uint64_t latest;
 static MP__FORK_DATA atomic_int count; /* of notes */
 
 int

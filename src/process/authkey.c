@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/fork.h"
 #include "base/handle.h"
 #include "platform/platform.h"
 #include "process/process.h"
@@ -19,8 +20,21 @@
 struct mp__authkey {
     _Atomic size_t refs;
     size_t len;
-    unsigned char bytes[];
+    unsigned char *bytes; /* they lie behind */
 };
+
+/* With room for len bytes and a NUL. */
+static void
+fill(struct mp__authkey *k, const void *bytes, size_t len)
+{
+    k->refs = 1;
+    k->len = len;
+    k->bytes = (unsigned char *)(k + 1);
+    if (len > 0 && bytes) {
+        memcpy(k->bytes, bytes, len);
+    }
+    k->bytes[len] = '\0';
+}
 
 static struct mp__authkey *
 new_key(const void *bytes, size_t len)
@@ -30,19 +44,20 @@ new_key(const void *bytes, size_t len)
         mp__error(MP_ENOMEM, "no memory for an authkey");
         return NULL;
     }
-    k->refs = 1;
-    k->len = len;
-    if (len > 0 && bytes) {
-        memcpy(k->bytes, bytes, len);
-    }
-    k->bytes[len] = '\0';
+    fill(k, bytes, len);
     return k;
 }
+
+/* A child's own, of the usual size: that spares it its first malloc(). */
+static MP__FORK_DATA struct {
+    struct mp__authkey key;
+    unsigned char bytes[RANDOM_BYTES + 1];
+} near;
 
 static void
 let_go(struct mp__authkey *k)
 {
-    if (k && --k->refs == 0) {
+    if (k && --k->refs == 0 && k != &near.key) {
         free(k);
     }
 }
@@ -80,7 +95,13 @@ mp__authkey_inherit(mp_process *p)
 int
 mp__authkey_adopt(mp_process *p, const void *key, size_t len)
 {
-    p->authkey = new_key(key, len);
+    if (len <= RANDOM_BYTES &&
+        !near.key.bytes) { /* it is the first, and there are no threads yet */
+        fill(&near.key, key, len);
+        p->authkey = &near.key;
+    } else {
+        p->authkey = new_key(key, len);
+    }
     return p->authkey ? 0 : mp_last_error();
 }
 

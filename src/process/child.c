@@ -52,16 +52,22 @@ mp__process_self(void)
     return self;
 }
 
+void
+mp__process_know_pid(void)
+{
+    pid_t pid = getpid();
+    if (self->pid != pid) { /* in a child of a plain fork() */
+        self->owner = self->pid = pid;
+    }
+}
+
 mp_process *
 mp_current_process(void)
 {
     if (!mp__handle_live(self, MP__PROCESS)) {
         mp__handle_add(self, MP__PROCESS);
     }
-    pid_t pid = getpid();
-    if (self->pid != pid) { /* in a child of a plain fork() */
-        self->owner = self->pid = pid;
-    }
+    mp__process_know_pid();
     return self;
 }
 
@@ -326,7 +332,7 @@ is_spawned(void)
 static void
 keep_arguments(int argc, char **argv)
 {
-    static MP__FORK_DATA char *near[32];
+    static MP__FORK_DATA char *near[16];
     size_t n = argc > 0 ? (size_t)argc : 0;
     char **copy = NULL;
     if (argv && !program_argv) {

@@ -41,10 +41,10 @@
 #define PATIENCE MP__S
 
 static MP__FORK_DATA pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+static MP__FORK_DATA pthread_once_t once = PTHREAD_ONCE_INIT;
 static MP__FORK_DATA mp_process *first;
 static MP__FORK_DATA mp_process *first_line; /* of those with a lifeline, started or about to be */
-static int init_status;
+static MP__FORK_DATA int init_status;
 
 void
 mp__children_lock(void)
@@ -107,7 +107,7 @@ init(void)
 {
     mp__crash_init();
     mp__name_set(mp__process_self()->name); /* so that no child has to install its hooks */
-    mp_current_process();                   /* knows its pid before there are threads that ask */
+    mp__process_know_pid();                 /* before there are threads that ask for it */
     init_status = mp__fork_hooks(before_fork, in_parent, in_child);
     if (init_status == 0) {
         init_status = mp__registry_init();

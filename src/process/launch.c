@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/fork.h"
 #include "base/handle.h"
 #include "connection/connection.h"
 #include "heap/funcref.h"
@@ -557,7 +558,7 @@ read_block(const struct block *b, const int *fds, int fd_count, mp_process *p,
     p->run = (mp_run)run;
     p->context = b->has_context ? mp__context_of(methods[b->method]) : NULL;
     /* The three texts in one copy, which lives as long as the process. */
-    static char usual[256];
+    static MP__FORK_DATA char usual[256];
     size_t texts_len = b->name_len + b->identity_len + b->parent_name_len;
     char *copy = texts_len <= sizeof usual ? usual : malloc(texts_len);
     if (!copy) {
@@ -588,7 +589,7 @@ read_block(const struct block *b, const int *fds, int fd_count, mp_process *p,
     return status;
 }
 
-static mp_process self; /* of this process, for as long as it runs */
+static MP__FORK_DATA mp_process self; /* of this process, for as long as it runs */
 
 void
 mp__launch_warm(void)

@@ -199,6 +199,7 @@ void mp__child_forget_stdin(bool copied); /* only that: descriptor 0 is another 
 
 /* This process's own object. */
 mp_process *mp__process_self(void);
+void mp__process_know_pid(void); /* it has it */
 
 /* What it runs; see mp_process_run(). */
 int mp__process_run(mp_process *p);
