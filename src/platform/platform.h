@@ -261,6 +261,7 @@ int mp__plat_die_with_forker(bool on);
  * is taken for it.
  */
 int mp__plat_child_ended(pid_t pid, int pidfd, int *ret_code);
+int mp__plat_child_await(pid_t pid, int pidfd, int *ret_code); /* the same, and waits: not 0 */
 void mp__plat_reap(pid_t pid, int pidfd); /* waits for it */
 
 /* Signal the child pid, or with its pidfd exactly that one.  0 or -errno. */

@@ -239,7 +239,7 @@ pidfd_of(const mp_process *p)
 int
 mp__children_poll_pid(mp_process *p)
 {
-    int status = mp__plat_child_ended(p->pid, pidfd_of(p), &p->exitcode);
+    int status = p->seen ? 1 : mp__plat_child_ended(p->pid, pidfd_of(p), &p->exitcode);
     if (status >= 0 && !p->sentinel_is_pidfd && p->started != 0) {
         uint32_t start = mp__plat_start_time(p->pid);
         if (start != 0 && start != p->started) {
@@ -264,6 +264,29 @@ mp__children_signal_pid(mp_process *p, int signal_number)
     return mp__plat_signal(p->pid, pidfd_of(p), signal_number);
 }
 
+/* Whether waitid() will do: its end is then seen and known by one call. */
+static bool
+is_for_waitid(const mp_process *p, mp__deadline until)
+{
+    return until == MP__NEVER && p->sentinel_is_pidfd && p->popen->poll == mp__children_poll_pid;
+}
+
+/* Without the mutex; with it again, what came of it. */
+static void
+wait_for_end(mp_process *p)
+{
+    int code = 0;
+    p->waiters++;
+    mp__children_unlock();
+    int status = mp__plat_child_await(p->pid, p->sentinel, &code);
+    mp__children_lock();
+    p->waiters--;
+    if (status == 1 && p->state == MP__STARTED) {
+        p->exitcode = code;
+        p->seen = true;
+    }
+}
+
 int
 mp__children_wait(mp_process *p, mp__deadline until)
 {
@@ -276,6 +299,10 @@ mp__children_wait(mp_process *p, mp__deadline until)
         if (mp__deadline_passed(until)) {
             status = MP_ETIMEOUT;
             break;
+        }
+        if (is_for_waitid(p, until)) {
+            wait_for_end(p);
+            continue;
         }
         struct pollfd fd = {p->dead ? p->verdict : p->sentinel, POLLIN, 0};
         int cap_ms = p->sentinel_is_pidfd && !p->dead ? -1 : LOOK_MS;

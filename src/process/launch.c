@@ -388,6 +388,12 @@ mp__launch_await(int fd, mp__deadline until, struct mp__answer *ret)
     if (ready <= 0) {
         return ready < 0 ? mp__error_os(-ready, "waiting for a child's answer") : MP_ETIMEOUT;
     }
+    return mp__launch_read(fd, ret);
+}
+
+int
+mp__launch_read(int fd, struct mp__answer *ret)
+{
     ssize_t n = mp__plat_read_all(fd, ret, sizeof *ret);
     if (n != (ssize_t)sizeof *ret) {
         return -EPIPE;

@@ -88,6 +88,7 @@ void mp__launch_warm(void);
 
 /* Read the child's answer: its status with its text as last error.  -EPIPE when it ended first. */
 int mp__launch_await(int fd, mp__deadline until, struct mp__answer *ret);
+int mp__launch_read(int fd, struct mp__answer *ret); /* the same when something has come */
 
 /* Send an answer of this process with this status and the last error's text.  0, or -errno: nobody
    listens. */

@@ -370,7 +370,7 @@ employ(const struct mp__launch *l, pid_t pid, int fd, bool *ret_hung)
     }
     status = mp__spawn_await_word(fd, pid, -1);
     if (status == 0) {
-        status = mp__launch_await(fd, MP__NEVER, &answer);
+        status = mp__launch_read(fd, &answer);
     }
     *ret_hung = status == MP_ETIMEOUT;
     return *ret_hung ? mp__error(MP_ERUNTIME, "mp_process_start: the child hung before it had "

@@ -391,7 +391,7 @@ try_image(enum mp__hello_kind kind, const struct mp__launch *l, pid_t *ret_pid, 
     } else {
         status = mp__spawn_await_word(t.fds[0], pid, pidfd);
         if (status == 0) {
-            status = mp__launch_await(t.fds[0], MP__NEVER, &answer);
+            status = mp__launch_read(t.fds[0], &answer);
         }
     }
     *ret_socket = end_talk(&t, status == 0);

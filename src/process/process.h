@@ -30,7 +30,7 @@
 enum mp__state { MP__INITIAL, MP__STARTING, MP__STARTED, MP__ENDED, MP__CLOSED };
 
 /*
- * Private to one process.  exitcode, lost, dead, detached, held, waiters, next and back change under
+ * Private to one process.  exitcode, seen, lost, dead, detached, held, waiters, next and back change under
  * the children's mutex (children.c), and so does state from STARTED on; INITIAL becomes STARTING by
  * CAS, so that one of several starts wins, and that one sets the rest.
  */
@@ -43,6 +43,7 @@ struct mp_process {
     char *identity;    /* "1", "1:2": child indices from the main process; "" for it; the same */
     bool daemon;
     bool foreign;                 /* an object that only tells about another process (the parent) */
+    bool seen;                    /* a waiter saw its end, and exitcode is set: poll need not ask */
     bool lost;                    /* ended, but somebody else took the status */
     bool detached;                /* freed by the user while it ran */
     bool end_called, join_called; /* at the end of this process; once each */

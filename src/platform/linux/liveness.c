@@ -200,6 +200,12 @@ mp__plat_child_ended(pid_t pid, int pidfd, int *ret_code)
     return wait_child(pid, pidfd, WEXITED | WNOHANG | WNOWAIT, ret_code);
 }
 
+int
+mp__plat_child_await(pid_t pid, int pidfd, int *ret_code)
+{
+    return wait_child(pid, pidfd, WEXITED | WNOWAIT, ret_code);
+}
+
 void
 mp__plat_reap(pid_t pid, int pidfd)
 {

@@ -101,6 +101,13 @@ mp__plat_child_ended(pid_t pid, int pidfd, int *ret_code)
     return mp__plat_wait_id(P_PID, (id_t)pid, WEXITED | WNOHANG | WNOWAIT, ret_code);
 }
 
+int
+mp__plat_child_await(pid_t pid, int pidfd, int *ret_code)
+{
+    (void)pidfd;
+    return mp__plat_wait_id(P_PID, (id_t)pid, WEXITED | WNOWAIT, ret_code);
+}
+
 void
 mp__plat_reap(pid_t pid, int pidfd)
 {
