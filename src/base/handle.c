@@ -17,6 +17,8 @@ struct slot {
 MP__FORK_LEAF(mutex);
 static MP__FORK_DATA struct slot *slots; /* capacity is 0 or a power of two, at most half full */
 static MP__FORK_DATA size_t capacity, count;
+/* The first table: a start writes to it before the fork and after it. */
+static MP__FORK_DATA struct slot near[16];
 static void (*_Atomic on_remove)(const void *object); /* NULL: nobody asks */
 
 static const char *const nouns[] = {
@@ -54,8 +56,8 @@ static bool
 grow(void)
 {
     struct slot *old = slots;
-    size_t old_capacity = capacity, wanted = capacity ? capacity * 2 : 64;
-    struct slot *fresh = calloc(wanted, sizeof *fresh);
+    size_t old_capacity = capacity, wanted = capacity ? capacity * 4 : sizeof near / sizeof *near;
+    struct slot *fresh = old ? calloc(wanted, sizeof *fresh) : near;
     if (!fresh) {
         return false;
     }
@@ -66,7 +68,9 @@ grow(void)
             *find(old[i].object) = old[i];
         }
     }
-    free(old);
+    if (old != near) {
+        free(old);
+    }
     return true;
 }
 

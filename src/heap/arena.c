@@ -10,6 +10,7 @@
  *           neighbours
  */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -56,7 +57,8 @@ struct mp_heap {
 };
 
 MP__FORK_LEAF(mutex);
-static mp_heap own; /* for NULL */
+static mp_heap own;                          /* for NULL */
+static MP__FORK_DATA _Atomic pid_t own_user; /* the latest process that took blocks of it */
 
 /* ---- lists ----------------------------------------------------------------------------------- */
 
@@ -294,8 +296,11 @@ give_back(mp_heap *h, struct piece *p)
 void
 mp__heap_arenas_end(void)
 {
+    if (atomic_load_explicit(&own_user, memory_order_relaxed) != getpid()) {
+        return; /* most children: they need not touch its page */
+    }
     pthread_mutex_lock(&mutex);
-    for (size_t i = 0; i < BINS && own.owner == getpid(); i++) {
+    for (size_t i = 0; i < BINS; i++) {
         for (struct piece *p = own.bin[i], *next; p; p = next) {
             next = p->next;
             if (!p->before && !p->after) {
@@ -367,6 +372,9 @@ mp_heap_malloc(mp_heap *heap, int64_t size)
     }
     if (heap->next_size == 0) { /* the process's own, for the first time */
         heap->first_size = heap->next_size = (size_t)sysconf(_SC_PAGESIZE);
+    }
+    if (heap == &own) {
+        atomic_store_explicit(&own_user, heap->owner, memory_order_relaxed);
     }
     struct piece *p = take(heap, round_up(size > 0 ? (size_t)size : 1, ALIGNMENT));
     void *at = p ? p->at : NULL;

@@ -127,7 +127,9 @@ mp__process_destroy(mp_process *p)
         free(p->name);
     }
     drop(p);
-    errno = saved;
+    if (errno != saved) {
+        errno = saved; /* else its page, after a fork, would be copied for nothing */
+    }
 }
 
 /* ---- making ---------------------------------------------------------------------------------- */
