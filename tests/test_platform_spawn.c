@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,6 +25,7 @@ static char *argv0;
 /* What a started program tells of itself. */
 struct inherited {
     bool open[MOST_OPEN];
+    ino_t inode[MOST_OPEN];
     bool signals_default;
     bool mask_empty;
 };
@@ -35,7 +37,9 @@ tell_inherited(void)
     sigset_t mask;
     sigprocmask(SIG_SETMASK, NULL, &mask);
     for (int fd = 0; fd < MOST_OPEN; fd++) {
-        in.open[fd] = fcntl(fd, F_GETFD) >= 0;
+        struct stat st;
+        in.open[fd] = fstat(fd, &st) == 0;
+        in.inode[fd] = in.open[fd] ? st.st_ino : 0;
     }
     const int numbers[] = {SIGINT, SIGPIPE, SIGUSR1, SIGTERM, SIGCHLD};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
@@ -84,7 +88,7 @@ start_self(char *role, int keep, pid_t *ret_pid)
     char path[4096];
     int status = mp__plat_executable(argv0, path, sizeof path);
     char *const argv[] = {argv0, role, NULL};
-    return status < 0 ? status : mp__plat_spawn(path, argv, environ, keep, ret_pid);
+    return status < 0 ? status : mp__plat_spawn(path, argv, environ, &keep, 1, ret_pid);
 }
 
 /* Start it with `keep`, and read what it inherited at the pipe's other end.  0, or what failed. */
@@ -147,8 +151,10 @@ test_spawn_program_that_is_not_there_fails(void **state)
     char *const argv[] = {argv0, NULL};
     pid_t pid = 0;
     int before = count_open();
-    assert_int_equal(mp__plat_spawn("/nonexistent/program", argv, environ, 2, &pid), -ENOENT);
-    assert_int_equal(mp__plat_spawn("/nonexistent/program", argv, environ, -1, &pid), -EBADF);
+    const int good = 2, bad = -1;
+    assert_int_equal(mp__plat_spawn("/nonexistent/program", argv, environ, &good, 1, &pid),
+                     -ENOENT);
+    assert_int_equal(mp__plat_spawn("/nonexistent/program", argv, environ, &bad, 1, &pid), -EBADF);
     assert_int_equal(count_open(), before);
 }
 
@@ -174,14 +180,18 @@ spawn_arranged(void *arg)
         }
     }
     int keep = write_end;
+    bool open[3] = {a->open[0], a->open[1], a->open[2]};
     if (a->keep_at >= 0) {
         keep = dup2(write_end, a->keep_at);
         close(write_end);
     }
+    if (keep < 3) {
+        open[keep] = true; /* it stays there, too */
+    }
     int status = ask_inherited(keep, read_end, &in);
     dup2(error_end, 2); /* to be heard */
     mp_child_check(status == 0);
-    mp_child_check(has_only(&in, a->open[0], a->open[1], a->open[2]));
+    mp_child_check(has_only(&in, open[0], open[1], open[2]));
 }
 
 static void
@@ -221,6 +231,54 @@ test_spawn_keep_that_is_three_already_is_kept(void **state)
 {
     (void)state;
     assert_int_equal(run_child(spawn_keep_at_three_close_on_exec, NULL), 0);
+}
+
+/* Five at 3 to 7, each of which is to stand where another stands, or where it does. */
+static void
+spawn_in_each_others_places(void *arg)
+{
+    const int *places = arg;
+    struct inherited in;
+    int fds[2], keep[5];
+    ino_t inode[5];
+    mp_child_check(mp__plat_pipe(fds) == 0);
+    int read_end = fcntl(fds[0], F_DUPFD_CLOEXEC, 10);
+    int write_end = fcntl(fds[1], F_DUPFD_CLOEXEC, 10);
+    for (int i = 0; i < 5; i++) {
+        struct stat st;
+        int other[2];
+        mp_child_check(mp__plat_pipe(other) == 0);
+        keep[i] = dup2(i == 0 ? write_end : fcntl(other[0], F_DUPFD_CLOEXEC, 20 + i), places[i]);
+        mp_child_check(fstat(keep[i], &st) == 0);
+        inode[i] = st.st_ino;
+    }
+    static char role[] = "--tell-inherited";
+    char *const argv[] = {argv0, role, NULL};
+    char path[4096];
+    pid_t pid;
+    mp_child_check(mp__plat_executable(argv0, path, sizeof path) == 0);
+    mp_child_check(mp__plat_spawn(path, argv, environ, keep, 5, &pid) == 0);
+    mp_child_check(mp__plat_read_all(read_end, &in, sizeof in) == (ssize_t)sizeof in);
+    mp_child_check(waitpid(pid, NULL, 0) == pid);
+    for (int i = 0; i < 5; i++) {
+        mp_child_check(in.inode[3 + i] == inode[i]);
+        mp_child_check(fcntl(keep[i], F_GETFD) >= 0); /* ours are as they were */
+    }
+    for (int fd = 8; fd < MOST_OPEN; fd++) {
+        mp_child_check(!in.open[fd]);
+    }
+}
+
+static void
+test_spawn_several_in_each_others_places_come_to_theirs(void **state)
+{
+    (void)state;
+    int all[][5] = {
+        {3, 4, 5, 6, 7}, {4, 3, 6, 7, 5}, {7, 6, 5, 4, 3}, {4, 50, 3, 51, 6}, {50, 51, 52, 53, 54},
+    };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        assert_int_equal(run_child(spawn_in_each_others_places, all[i]), 0);
+    }
 }
 
 static void
@@ -298,6 +356,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_spawn_program_that_is_not_there_fails),
     cmocka_unit_test(test_spawn_closed_standard_descriptors_stay_closed),
     cmocka_unit_test(test_spawn_keep_that_is_three_already_is_kept),
+    cmocka_unit_test(test_spawn_several_in_each_others_places_come_to_theirs),
     cmocka_unit_test(test_spawn_program_has_default_signals_and_an_empty_mask),
     cmocka_unit_test(test_executable_does_not_fit_is_refused),
     cmocka_unit_test(test_funcref_in_a_started_program_is_the_same_function),

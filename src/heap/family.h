@@ -25,12 +25,11 @@
 #define MP__FAMILY_LAYOUT 4
 
 /*
- * Set in the environment of a child that spawn starts until it has joined: "PARENT'S PID:SOCKET". A
- * process that finds itself named there and makes a family of its own has not come past
- * mp_freeze_support().
+ * Set in the environment of a child that spawn starts until it has joined: "PARENT'S PID:" and what
+ * process/launch.h says.  A process that finds itself named there and makes a family of its own has
+ * not come past mp_freeze_support().
  */
 #define MP__CHILD_ENV "LIBMP_CHILD"
-#define MP__CHILD_FD  3 /* where such a child finds the socket to its parent */
 
 #define MP__CRASH_BYTES 28672
 

@@ -40,11 +40,12 @@ int mp__plat_watch(int fd);
 /* waitid() for one process, without waiting when it has WNOHANG.  As mp__plat_child_ended(). */
 int mp__plat_wait_id(idtype_t type, id_t id, int options, int *ret_code);
 
-/* Each side's own part of mp__plat_spawn: close every descriptor from 4 up.  0 or an errno. */
-int mp__plat_spawn_closes(posix_spawn_file_actions_t *actions);
+/* Each side's own part of mp__plat_spawn: close every descriptor from `first` up.  0 or an errno. */
+int mp__plat_spawn_closes(posix_spawn_file_actions_t *actions, int first);
 
-/* For it: one descriptor, if exec would leave it open; and all below a bound.  0 or an errno. */
-int mp__plat_spawn_close_one(posix_spawn_file_actions_t *actions, int fd);
-int mp__plat_spawn_close_below_bound(posix_spawn_file_actions_t *actions);
+/* For it: one descriptor, if it is none below and exec would leave it open; and all below a bound.  0 or
+   an errno. */
+int mp__plat_spawn_close_one(posix_spawn_file_actions_t *actions, int first, int fd);
+int mp__plat_spawn_close_below_bound(posix_spawn_file_actions_t *actions, int first);
 
 #endif

@@ -227,12 +227,13 @@ void mp__plat_flush_output(void);
 int mp__plat_pidfd(pid_t pid);
 
 /*
- * Run the program at path with its standard descriptors, `keep` as descriptor 3, and no other;
- * default signals, empty mask.  A standard descriptor that is closed here, or that is `keep`
- * itself, is closed there.  0 and *ret_pid, or -errno.
+ * Run the program at path with its standard descriptors, the `count` of keep as 3, 4 and so on, and no
+ * other; default signals, empty mask.  A standard descriptor that is closed here is closed there.  At
+ * most MP__PLAT_MOST_KEPT of them.  0 and *ret_pid, or -errno.
  */
-int mp__plat_spawn(const char *path, char *const argv[], char *const envp[], int keep,
-                   pid_t *ret_pid);
+#define MP__PLAT_MOST_KEPT 256
+int mp__plat_spawn(const char *path, char *const argv[], char *const envp[], const int *keep,
+                   int count, pid_t *ret_pid);
 
 /*
  * Where this program's image can be run from again; buf is filled.  0 or -errno.  argv0 may be
@@ -262,7 +263,7 @@ int mp__plat_die_with_forker(bool on);
  */
 int mp__plat_child_ended(pid_t pid, int pidfd, int *ret_code);
 int mp__plat_child_await(pid_t pid, int pidfd, int *ret_code); /* the same, and waits: not 0 */
-void mp__plat_reap(pid_t pid, int pidfd); /* waits for it */
+void mp__plat_reap(pid_t pid, int pidfd);                      /* waits for it */
 
 /* Signal the child pid, or with its pidfd exactly that one.  0 or -errno. */
 int mp__plat_signal(pid_t pid, int pidfd, int signal_number);

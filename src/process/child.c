@@ -258,73 +258,97 @@ mp__child_warm(void)
 
 /* ---- mp_freeze_support ----------------------------------------------------------------------- */
 
-/* The hello that spawn sent on descriptor 3; whatever goes wrong is answered there. */
+/* What the mark says. */
+struct mark {
+    unsigned long long inode, kind, count, base, size, block;
+};
+
 static MP_NORETURN_ATTR void
-be_spawned(int sock)
+be_server(int sock, int lifeline, const void *preload)
 {
-    struct mp__hello hello;
-    int fds[MP__HELLO_FDS], count = MP__HELLO_FDS;
-    int status = mp__launch_receive(sock, &hello, fds, &count);
-    if (status < 0 || count < 1) { /* or the parent is gone */
-        mp__launch_answer(
-            sock, mp__error_os(status < 0 ? -status : EPROTO, "receiving heap and descriptors"));
-        _exit(1);
-    }
-    if (hello.kind == MP__HELLO_TRACKER) {
-        mp__tracker_deaf();
-        mp__launch_answer(sock, 0);
-        close(sock);
-        mp__tracker_main(fds[0]);
-    }
-    status = mp__heap_adopt(fds[0], hello.heap_base, hello.heap_size);
+    int status = mp__plat_die_with(lifeline); /* first: what is preloaded may hang */
     if (status < 0) {
-        mp__launch_answer(sock, status);
+        mp__error_os(-status, "having the forkserver end with its client");
+    }
+    mp__child_give_up_stdin(false);
+    if (status == 0) {
+        status = mp__preload_run(preload);
+    }
+    mp__launch_answer(sock, status);
+    if (status < 0) {
         _exit(1);
     }
-    if (mp__process_init() < 0) {
-        mp__launch_answer(sock, MP_ENOMEM);
-        _exit(1);
-    }
-    if (hello.kind == MP__HELLO_SERVER) {
-        int lifeline = count > 1 ? fds[1] : -1;
-        status = mp__plat_die_with(lifeline); /* first: what is preloaded may hang */
-        if (status < 0) {
-            mp__error_os(-status, "having the forkserver end with its client");
-        }
-        mp__child_give_up_stdin(false);
-        if (status == 0) {
-            status = mp__preload_run((const void *)(uintptr_t)hello.block);
-        }
-        mp__launch_answer(sock, status);
-        if (status < 0) {
-            _exit(1);
-        }
-        mp__forkserver_main(sock, lifeline);
-    }
-    mp__launch_run((const void *)(uintptr_t)hello.block, fds + 1, count - 1, sock, true);
+    mp__forkserver_main(sock, lifeline);
 }
 
-/* As strtoull(), which is some pages of libc's that a child would map for nothing else. */
+/* Whatever goes wrong is answered. */
+static MP_NORETURN_ATTR void
+be_spawned(const struct mark *m)
+{
+    const int answer = MP__CHILD_FD, heap = MP__CHILD_FD + 1, end = MP__CHILD_FD + (int)m->count;
+    int fds[MP__CHILD_FDS], count = 0;
+    for (int fd = answer; fd < end; fd++) {
+        fcntl(fd, F_SETFD, FD_CLOEXEC); /* what this child runs has no business with them */
+        if (fd > heap) {
+            fds[count++] = fd;
+        }
+    }
+    if (m->kind == MP__HELLO_TRACKER) {
+        mp__tracker_deaf();
+        mp__launch_answer(answer, 0);
+        close(answer);
+        mp__tracker_main(heap); /* which it has in its place */
+    }
+    int status = mp__heap_adopt(heap, m->base, m->size);
+    if (status == 0) {
+        status = mp__process_init();
+    }
+    if (status < 0) {
+        mp__launch_answer(answer, status);
+        _exit(1);
+    }
+    const void *block = (const void *)(uintptr_t)m->block;
+    if (m->kind == MP__HELLO_SERVER) {
+        be_server(answer, count > 0 ? fds[0] : -1, block);
+    }
+    mp__launch_run(block, fds, count, answer, true);
+}
+
+/* The number behind the next ':' of the mark.  As strtoull(), which is some pages of libc's that a child
+   would map for nothing else. */
 static unsigned long long
-number(const char *digits)
+next_field(const char **at)
 {
     unsigned long long n = 0;
-    for (; *digits >= '0' && *digits <= '9'; digits++) {
-        n = n * 10 + (unsigned)(*digits - '0');
+    while (**at && **at != ':') {
+        ++*at;
+    }
+    *at += **at == ':';
+    for (; **at >= '0' && **at <= '9'; ++*at) {
+        n = n * 10 + (unsigned)(**at - '0');
     }
     return n;
 }
 
-/* Whether spawn made this process: the mark is there, and descriptor 3 is the socket that it names,
-   not one that somebody else starts programs with. */
+/* Whether spawn made this process: the mark is there, and descriptor 3 is what it names, not one that
+   somebody else starts programs with. */
 static bool
-is_spawned(void)
+is_spawned(struct mark *ret)
 {
-    const char *mark = getenv(MP__CHILD_ENV);
-    const char *inode = mark ? strchr(mark, ':') : NULL;
+    const char *at = getenv(MP__CHILD_ENV);
     struct stat st;
-    return inode && fstat(MP__CHILD_FD, &st) == 0 && S_ISSOCK(st.st_mode) &&
-           number(inode + 1) == (unsigned long long)st.st_ino;
+    if (!at) {
+        return false;
+    }
+    ret->inode = next_field(&at);
+    ret->kind = next_field(&at);
+    ret->count = next_field(&at);
+    ret->base = next_field(&at);
+    ret->size = next_field(&at);
+    ret->block = next_field(&at);
+    return ret->count >= 2 && ret->count <= MP__CHILD_FDS && fstat(MP__CHILD_FD, &st) == 0 &&
+           (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)) &&
+           ret->inode == (unsigned long long)st.st_ino;
 }
 
 /* As they are now: a parser of options may sort argv later.  Few have more than there is room for here,
@@ -352,10 +376,9 @@ mp_freeze_support(int argc, char **argv)
 #if defined __GNUC__
     mp__plat_func_anchor((uintptr_t)__builtin_return_address(0));
 #endif
-    if (is_spawned()) {
+    struct mark mark;
+    if (is_spawned(&mark)) {
         unsetenv(MP__CHILD_ENV);
-        /* Close on exec: what this child runs has no business with it. */
-        fcntl(MP__CHILD_FD, F_SETFD, FD_CLOEXEC);
-        be_spawned(MP__CHILD_FD);
+        be_spawned(&mark);
     }
 }

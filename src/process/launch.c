@@ -424,15 +424,32 @@ mp__launch_receive(int sock, struct mp__hello *ret, int *fds, int *count)
     return status;
 }
 
+static void
+fill_answer(struct mp__answer *ret, int status)
+{
+    *ret = (struct mp__answer){.status = status, .pid = (int32_t)getpid()};
+    if (status < 0) {
+        snprintf(ret->text, sizeof ret->text, "%s", mp_last_error_text());
+    }
+}
+
 int
 mp__launch_answer(int fd, int status)
 {
-    struct mp__answer a = {.status = status, .pid = (int32_t)getpid()};
-    if (status < 0) {
-        snprintf(a.text, sizeof a.text, "%s", mp_last_error_text());
-    }
+    struct mp__answer a;
+    fill_answer(&a, status);
     struct iovec iov = {&a, sizeof a};
     return mp__plat_write_all(fd, &iov, 1);
+}
+
+/* A spawned child's, on its pipe.  When nobody listens SIGPIPE may well end it, as it is to end then. */
+static int
+answer_on_pipe(int fd, int status)
+{
+    struct mp__answer a;
+    fill_answer(&a, status);
+    return write(fd, &a, sizeof a) == (ssize_t)sizeof a ? 0
+                                                        : -EPIPE; /* in one piece, or not at all */
 }
 
 static bool
@@ -617,7 +634,9 @@ mp__launch_run(const void *block, const int *fds, int fd_count, int answer_fd,
         status == 0 && ((const struct block *)block)->by_pidfd; /* now: it is freed then */
     /* Nobody listens: the parent died, or gave the start up and told its caller that there is no
        child.  So there is none. */
-    if (mp__launch_answer(answer_fd, status) < 0 || status < 0) {
+    int heard = parent_is_os_parent ? answer_on_pipe(answer_fd, status)
+                                    : mp__launch_answer(answer_fd, status);
+    if (heard < 0 || status < 0) {
         _exit(1);
     }
     if (by_pidfd) {

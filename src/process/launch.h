@@ -1,10 +1,11 @@
 /*
  * process/launch.h: what a spawned or served child is sent, and what it answers.
  *
- * The launch block lies in the family's heap: everything about the child but descriptors.  The
- * hello, a small fixed message over a socket, carries the descriptors and says where heap and block
- * are.  The answer tells whether the child has joined the family and found its target, so that
- * mp_process_start() returns the real reason when it has not.
+ * The launch block lies in the family's heap: everything about the child but descriptors.  To a
+ * spawned process, its mark in the environment says where heap and block are, and it inherits the
+ * descriptors.  To one that is forked ahead, the hello, a small fixed message over a socket, says
+ * where the block is and carries them.  The answer tells whether the child has joined the family and
+ * found its target, so that mp_process_start() returns the real reason when it has not.
  */
 #ifndef MP_PROCESS_LAUNCH_H
 #define MP_PROCESS_LAUNCH_H
@@ -14,11 +15,18 @@
 #include "heap/funcref.h"
 #include "process/process.h"
 
-/* Descriptors of arguments that a child is sent at most, and all of a hello: also the lifeline of a
-   daemon, which is the last, the resource tracker's, and the heap, the first, under spawn.  The kernel
-   takes 253. */
+/* Descriptors of arguments that a child is sent at most, and all of a hello: also the resource
+   tracker's, and the lifeline of a daemon, which is the last.  The kernel takes 253. */
 #define MP__LAUNCH_FDS 250
-#define MP__HELLO_FDS  (MP__LAUNCH_FDS + 3)
+#define MP__HELLO_FDS  (MP__LAUNCH_FDS + 2)
+
+/*
+ * The mark of a spawned process: "PARENT'S PID:INODE:KIND:COUNT:BASE:SIZE:BLOCK", decimal.  It has COUNT
+ * descriptors from MP__CHILD_FD up: where it answers, a pipe, of a server a socket, which has that
+ * inode; the heap's, which is BASE and SIZE, but not a tracker; and those of the block.
+ */
+#define MP__CHILD_FD  3
+#define MP__CHILD_FDS (MP__LAUNCH_FDS + 4)
 
 enum mp__hello_kind {
     MP__HELLO_CHILD = 1,   /* be this child */
@@ -35,7 +43,6 @@ struct mp__hello {
     uint32_t magic;
     uint16_t kind;
     uint16_t reserved;
-    uint64_t heap_base, heap_size;
     uint64_t block; /* address of the launch block */
     uint64_t number;
     int32_t pid, unused;
@@ -68,8 +75,9 @@ void mp__launch_sent(struct mp__launch *l); /* the child has the descriptors */
 void mp__launch_done(struct mp__launch *l);
 
 /*
- * In the child: be what the block describes.  Answers on answer_fd, closes it, and runs; or
- * answers what is wrong and exits.  fds are the block's, owned by the child from now on.
+ * In the child: be what the block describes.  Answers on answer_fd, a pipe if the parent is the
+ * system's parent too, closes it, and runs; or answers what is wrong and exits.  fds are the block's,
+ * owned by the child from now on.
  */
 void mp__launch_run(const void *block, const int *fds, int fd_count, int answer_fd,
                     bool parent_is_os_parent) MP_NORETURN_ATTR;
@@ -101,12 +109,12 @@ int mp__launch_answer(int fd, int status);
 int mp__spawn_possible(void);
 
 /*
- * popen_spawn.c: run this program's image anew and send it a hello of `kind` with the heap and, if
- * l is not NULL, its descriptors.  0 with the pid, its pidfd or a negative number, and the socket on
- * which it has answered "good"; or an error with text.
+ * popen_spawn.c: run this program's image anew, to be of that kind, with the heap and the block and
+ * descriptors of l.  0 with the pid, its pidfd or a negative number, and the end on which it has
+ * answered "good"; or an error with text.
  */
 int mp__spawn_image(enum mp__hello_kind kind, const struct mp__launch *l, pid_t *ret_pid,
-                    int *ret_pidfd, int *ret_socket);
+                    int *ret_pidfd, int *ret_end);
 
 /*
  * popen_spawn.c: wait for what a process of ours is to write to fd, as long as a start may take.  One

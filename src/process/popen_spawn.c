@@ -1,6 +1,6 @@
 /*
- * process/popen_spawn.c: the child is the program run anew, with one socket for its launch message
- * and nothing else of its parent's.
+ * process/popen_spawn.c: the child is the program run anew, with the heap, a pipe for its answer, and
+ * nothing else of its parent's but what it is given.
  */
 #include <errno.h>
 #include <limits.h>
@@ -127,21 +127,51 @@ mp_spawn_command_line(void)
     return list;
 }
 
-/* The environment with the mark of a child: the parent's pid, and the number of the socket's inode,
-   by which the child knows its descriptor.  mark holds the text.  NULL: no memory. */
-static char **
-child_environment(int keep, char *mark, size_t size)
+/* ---- the image's mark and its descriptors ---------------------------------------------------- */
+
+/* What a new image is to be. */
+struct birth {
+    enum mp__hello_kind kind;
+    const struct mp__launch *launch;
+    int channel; /* on which it answers */
+    int fds[MP__CHILD_FDS], count;
+};
+
+static void
+gather(struct birth *b)
+{
+    b->fds[b->count++] = b->channel;
+    if (b->kind != MP__HELLO_TRACKER) { /* which is not of the family */
+        b->fds[b->count++] = mp__family_fd;
+    }
+    for (int i = 0; i < b->launch->fd_count; i++) {
+        b->fds[b->count++] = b->launch->fds[i];
+    }
+}
+
+static void
+write_mark(const struct birth *b, char *mark, size_t size)
 {
     struct stat st = {.st_ino = 0};
-    fstat(keep, &st);
+    fstat(b->channel, &st);
+    bool member = b->kind != MP__HELLO_TRACKER;
+    snprintf(mark, size, MP__CHILD_ENV "=%ld:%llu:%d:%d:%llu:%llu:%llu", (long)getpid(),
+             (unsigned long long)st.st_ino, (int)b->kind, b->count,
+             member ? (unsigned long long)mp__family->base : 0,
+             member ? (unsigned long long)mp__family->size : 0,
+             (unsigned long long)(uintptr_t)b->launch->block);
+}
+
+/* The environment with the mark.  NULL: no memory. */
+static char **
+child_environment(char *mark)
+{
     size_t n = 0;
     while (environ && environ[n]) {
         n++;
     }
     char **envp = malloc((n + 2) * sizeof *envp);
     if (envp) {
-        snprintf(mark, size, MP__CHILD_ENV "=%ld:%llu", (long)getpid(),
-                 (unsigned long long)st.st_ino);
         size_t kept = 0;
         for (size_t i = 0; i < n; i++) {
             if (strncmp(environ[i], MP__CHILD_ENV "=", sizeof MP__CHILD_ENV) != 0) {
@@ -154,45 +184,27 @@ child_environment(int keep, char *mark, size_t size)
     return envp;
 }
 
-/* Run the image with `keep` as its descriptor 3.  0 or an error with text. */
+/* Run the image.  0 or an error with text. */
 static int
-run_image(int keep, pid_t *ret_pid)
+run_image(struct birth *b, pid_t *ret_pid)
 {
-    char path[4096], mark[96];
+    char path[4096], mark[192];
     int status = program(path, sizeof path);
     if (status < 0) {
         return status;
     }
-    char **envp = child_environment(keep, mark, sizeof mark);
+    gather(b);
+    write_mark(b, mark, sizeof mark);
+    char **envp = child_environment(mark);
     if (!envp) {
         return mp__error(MP_ENOMEM, "mp_process_start: no memory for the environment");
     }
     char *const only_name[] = {path, NULL};
-    status = mp__plat_spawn(path, arguments(only_name), envp, keep, ret_pid);
+    status = mp__plat_spawn(path, arguments(only_name), envp, b->fds, b->count, ret_pid);
     free(envp);
-    return status < 0 ? mp__error_os(-status, "mp_process_start: running %s", path) : 0;
-}
-
-static int
-send_hello(int sock, enum mp__hello_kind kind, const struct mp__launch *l)
-{
-    struct mp__hello hello;
-    int fds[MP__HELLO_FDS], n = 0;
-    memset(&hello, 0, sizeof hello);
-    hello.magic = MP__HELLO_MAGIC;
-    hello.kind = (uint16_t)kind;
-    if (kind != MP__HELLO_TRACKER) { /* which is not of the family */
-        hello.heap_base = mp__family->base;
-        hello.heap_size = mp__family->size;
-        fds[n++] = mp__family_fd;
-    }
-    hello.block = l ? (uint64_t)(uintptr_t)l->block : 0;
-    for (int i = 0; l && i < l->fd_count; i++) {
-        fds[n++] = l->fds[i];
-    }
-    int status = mp__plat_send_fds(sock, &hello, sizeof hello, fds, n);
-    /* A child that ended already says why by its answer, or by none. */
-    return status == -EPIPE || status == -ECONNRESET ? 0 : status;
+    return status < 0 ? mp__error_os(-status, "mp_process_start: running %s with %d descriptors",
+                                     path, b->count)
+                      : 0;
 }
 
 /* ---- waiting for a process that we made ------------------------------------------------------ */
@@ -294,7 +306,7 @@ no_answer(int status, int end)
 /* ---- running the image ----------------------------------------------------------------------- */
 
 /*
- * The sockets of starts that are under way, from their making until the child has the one and its
+ * The pipes of starts that are under way, from their making until the child has the one end and its
  * answer has come on the other: a child that another thread forks meanwhile closes its copies.  It
  * would keep us from seeing that ours ended without an answer, and a forkserver from seeing our end.
  */
@@ -317,15 +329,14 @@ mp__spawn_forked(void)
     talks = NULL;
 }
 
-/* 0 or an error with text. */
+/* A server listens, too.  0 or an error with text. */
 static int
-begin_talk(struct talk *t)
+begin_talk(struct talk *t, enum mp__hello_kind kind)
 {
     mp__spawn_lock();
-    int status = mp__plat_socketpair(t->fds);
-    if (status == 0 && (t->fds[0] = mp__plat_lift(t->fds[0])) < 0) {
-        status = t->fds[0];
-        close(t->fds[1]);
+    int status = kind == MP__HELLO_SERVER ? mp__plat_socketpair(t->fds) : mp__plat_pipe(t->fds);
+    if (status == 0) {
+        status = mp__plat_lift_pair(t->fds);
     }
     if (status == 0) {
         t->back = &talks;
@@ -336,7 +347,7 @@ begin_talk(struct talk *t)
         talks = t;
     }
     mp__spawn_unlock();
-    return status < 0 ? mp__error_os(-status, "mp_process_start: no socket to talk to the child")
+    return status < 0 ? mp__error_os(-status, "mp_process_start: no pipe to hear from the child")
                       : 0;
 }
 
@@ -368,15 +379,15 @@ end_talk(struct talk *t, bool keep)
 /* One try.  -EEXIST: the heap's place was taken in that image. */
 static int
 try_image(enum mp__hello_kind kind, const struct mp__launch *l, pid_t *ret_pid, int *ret_pidfd,
-          int *ret_socket)
+          int *ret_end)
 {
     struct talk t;
     pid_t pid = -1;
-    int status = begin_talk(&t);
+    int status = begin_talk(&t, kind);
     if (status < 0) {
         return status;
     }
-    status = run_image(t.fds[1], &pid);
+    status = run_image(&(struct birth){.kind = kind, .launch = l, .channel = t.fds[1]}, &pid);
     close_end(&t, 1);
     if (status < 0) {
         end_talk(&t, false);
@@ -385,16 +396,11 @@ try_image(enum mp__hello_kind kind, const struct mp__launch *l, pid_t *ret_pid, 
     /* Without a free descriptor it runs all the same: waiting then looks now and again. */
     int pidfd = mp__plat_pidfd(pid);
     struct mp__answer answer;
-    status = send_hello(t.fds[0], kind, l);
-    if (status < 0) {
-        mp__error_os(-status, "mp_process_start: sending %d descriptors", l ? l->fd_count + 1 : 1);
-    } else {
-        status = mp__spawn_await_word(t.fds[0], pid, pidfd);
-        if (status == 0) {
-            status = mp__launch_read(t.fds[0], &answer);
-        }
+    status = mp__spawn_await_word(t.fds[0], pid, pidfd);
+    if (status == 0) {
+        status = mp__launch_read(t.fds[0], &answer);
     }
-    *ret_socket = end_talk(&t, status == 0);
+    *ret_end = end_talk(&t, status == 0);
     if (status < 0) {
         int end = put_down(pid, pidfd);
         return status == -EPIPE || status == MP_ETIMEOUT ? no_answer(status, end) : status;
@@ -421,11 +427,11 @@ mp__spawn_possible(void)
 
 int
 mp__spawn_image(enum mp__hello_kind kind, const struct mp__launch *l, pid_t *ret_pid,
-                int *ret_pidfd, int *ret_socket)
+                int *ret_pidfd, int *ret_end)
 {
     int status = -EEXIST;
     for (int i = 0; i < TRIES && status == -EEXIST; i++) {
-        status = try_image(kind, l, ret_pid, ret_pidfd, ret_socket);
+        status = try_image(kind, l, ret_pid, ret_pidfd, ret_end);
     }
     return status;
 }
@@ -434,10 +440,10 @@ int
 mp__spawn_tracker(int fd, pid_t *ret_pid)
 {
     struct mp__launch l = {.fds = {fd}, .fd_count = 1, .lifeline = -1, .tracker = -1};
-    int sock, pidfd = -1;
-    int status = try_image(MP__HELLO_TRACKER, &l, ret_pid, &pidfd, &sock);
+    int end, pidfd = -1;
+    int status = try_image(MP__HELLO_TRACKER, &l, ret_pid, &pidfd, &end);
     if (status == 0) {
-        close(sock);
+        close(end);
         if (pidfd >= 0) {
             close(pidfd);
         }
@@ -456,8 +462,8 @@ launch(mp_process *p)
     if (status < 0) {
         return status;
     }
-    int sock = -1, pidfd = -1;
-    status = mp__spawn_image(MP__HELLO_CHILD, &l, &p->pid, &pidfd, &sock);
+    int end = -1, pidfd = -1;
+    status = mp__spawn_image(MP__HELLO_CHILD, &l, &p->pid, &pidfd, &end);
     mp__launch_done(&l);
     if (status < 0) {
         return status;
@@ -466,9 +472,9 @@ launch(mp_process *p)
     p->sentinel_is_pidfd = pidfd >= 0;
     p->started = pidfd >= 0 ? 0 : mp__plat_start_time(p->pid);
     if (mp__children_have_pidfds()) {
-        close(sock);
+        close(end);
     } else {
-        p->sentinel = sock; /* the child keeps its end open until it ends */
+        p->sentinel = end; /* the child keeps its end open until it ends */
     }
     return 0;
 }

@@ -7,7 +7,7 @@
 #include "platform/common.h"
 
 int
-mp__plat_spawn_closes(posix_spawn_file_actions_t *actions)
+mp__plat_spawn_closes(posix_spawn_file_actions_t *actions, int first)
 {
-    return mp__plat_spawn_close_below_bound(actions);
+    return mp__plat_spawn_close_below_bound(actions, first);
 }
