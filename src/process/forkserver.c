@@ -37,9 +37,6 @@
 #include "platform/platform.h"
 #include "process/launch.h"
 
-/* So many spares wait: one is taken while the other's successor is forked. */
-#define STOCK 2
-
 /* Many more than there ever are spares of which it is not known yet that they are taken. */
 #define NOTES 64
 
@@ -221,7 +218,7 @@ offer(int sock, const sigset_t *inherited, bool asked)
 static void
 refill(int sock, const sigset_t *inherited)
 {
-    while (spares() < STOCK && offer(sock, inherited, false)) {
+    while (spares() < MP__SPARES && offer(sock, inherited, false)) {
     }
 }
 

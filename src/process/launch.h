@@ -37,6 +37,10 @@ enum mp__hello_kind {
     MP__HELLO_OFFER = 4 /* here is spare `number` with its socket; pid < 0: -errno, there is none */
 };
 
+/* So many children wait, forked ahead: starts that come close together find one each, and their
+   successors are forked meanwhile. */
+#define MP__SPARES 4
+
 #define MP__HELLO_MAGIC UINT32_C(0x6c6d7031)
 
 struct mp__hello {

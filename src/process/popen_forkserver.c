@@ -51,16 +51,15 @@ static MP__FORK_DATA int lifeline = -1;     /* the writing end */
 static uint64_t taken;                      /* the number of its latest spare that was received */
 
 /* Spares that were offered and not used yet. */
-#define STOCK 4
 static struct spare {
     pid_t pid;
     int fd;
     int pidfd; /* if the system has them */
-} stock[STOCK];
+} stock[MP__SPARES];
 static MP__FORK_DATA size_t stocked;
 
 /* So often a spare may be found dead. */
-#define SPARES (STOCK + 2)
+#define TRIES (MP__SPARES + 2)
 
 void
 mp__forkserver_lock(void)
@@ -217,7 +216,7 @@ receive_offers(void)
 {
     int status = 0;
     mp__forkserver_lock();
-    while (status == 0 && stocked < STOCK && mp__plat_poll_in(sock, MP__TRY) == 1) {
+    while (status == 0 && stocked < MP__SPARES && mp__plat_poll_in(sock, MP__TRY) == 1) {
         status = receive_offer();
     }
     mp__forkserver_unlock();
@@ -392,7 +391,7 @@ launch(mp_process *p)
         return status;
     }
     /* A spare may have died since it was offered, with its server or alone. */
-    for (int i = 0; i < SPARES && (i == 0 || status == -EPIPE); i++) {
+    for (int i = 0; i < TRIES && (i == 0 || status == -EPIPE); i++) {
         status = take_spare(p, &s);
         if (status == 0) {
             status = employ(&l, s.pid, s.fd, &hung);
@@ -407,7 +406,7 @@ launch(mp_process *p)
     }
     if (status == -EPIPE) {
         return mp__error(MP_ERUNTIME,
-                         "mp_process_start: the child died before it had joined, %d times", SPARES);
+                         "mp_process_start: the child died before it had joined, %d times", TRIES);
     }
     if (status == 0) {
         p->pid = s.pid;
