@@ -6,6 +6,7 @@
  *
  * Writers   the children's mutex is over which key an object has
  */
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,10 +37,20 @@ fill(struct mp__authkey *k, const void *bytes, size_t len)
     k->bytes[len] = '\0';
 }
 
+/* The first, this process's own: it spares a child its first malloc(), and a fork a page to copy. */
+static MP__FORK_DATA struct {
+    struct mp__authkey key;
+    unsigned char bytes[RANDOM_BYTES + 1];
+} near;
+static MP__FORK_DATA atomic_bool near_taken;
+
 static struct mp__authkey *
 new_key(const void *bytes, size_t len)
 {
-    struct mp__authkey *k = malloc(sizeof *k + len + 1);
+    struct mp__authkey *k = &near.key;
+    if (len > RANDOM_BYTES || atomic_exchange(&near_taken, true)) {
+        k = malloc(sizeof *k + len + 1);
+    }
     if (!k) {
         mp__error(MP_ENOMEM, "no memory for an authkey");
         return NULL;
@@ -48,17 +59,21 @@ new_key(const void *bytes, size_t len)
     return k;
 }
 
-/* A child's own, of the usual size: that spares it its first malloc(). */
-static MP__FORK_DATA struct {
-    struct mp__authkey key;
-    unsigned char bytes[RANDOM_BYTES + 1];
-} near;
+static void
+drop(struct mp__authkey *k)
+{
+    if (k == &near.key) {
+        atomic_store(&near_taken, false);
+    } else {
+        free(k);
+    }
+}
 
 static void
 let_go(struct mp__authkey *k)
 {
-    if (k && --k->refs == 0 && k != &near.key) {
-        free(k);
+    if (k && --k->refs == 0) {
+        drop(k);
     }
 }
 
@@ -72,7 +87,7 @@ own(void)
         int status = k ? mp__plat_random(k->bytes, RANDOM_BYTES) : 0;
         if (status < 0) {
             mp__error_os(-status, "a random authkey");
-            free(k);
+            drop(k);
             k = NULL;
         }
         self->authkey = k;
