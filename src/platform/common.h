@@ -40,6 +40,10 @@ int mp__plat_watch(int fd);
 /* waitid() for one process, without waiting when it has WNOHANG.  As mp__plat_child_ended(). */
 int mp__plat_wait_id(idtype_t type, id_t id, int options, int *ret_code);
 
+/* mp__plat_on_fault() and mp__plat_fault_stack() by the libc's calls. */
+void mp__plat_on_fault_by_libc(int signal_number, mp__plat_fault handler);
+void mp__plat_fault_stack_by_libc(void *stack, size_t size);
+
 /* Each side's own part of mp__plat_spawn: close every descriptor from `first` up.  0 or an errno. */
 int mp__plat_spawn_closes(posix_spawn_file_actions_t *actions, int first);
 

@@ -9,6 +9,7 @@
 #ifndef MP_PLATFORM_H
 #define MP_PLATFORM_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -269,6 +270,17 @@ void mp__plat_reap(pid_t pid, int pidfd);                      /* waits for it *
 int mp__plat_signal(pid_t pid, int pidfd, int signal_number);
 
 /* ---- crashes --------------------------------------------------------------------------------- */
+
+/*
+ * Have the handler called for a fault's signal, on the alternate stack and with all signals blocked.
+ * Where the program has an action of its own, that stays: it is away for a moment, in which the handler
+ * may be called for it.
+ */
+typedef void (*mp__plat_fault)(int signal_number, siginfo_t *info, void *context);
+void mp__plat_on_fault(int signal_number, mp__plat_fault handler);
+
+/* This thread's alternate stack, if it has none. */
+void mp__plat_fault_stack(void *stack, size_t size);
 
 /*
  * In a signal handler: where the thread was, by its context (the handler's third argument), and the

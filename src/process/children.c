@@ -105,7 +105,6 @@ in_child(void)
 static void
 init(void)
 {
-    mp__crash_init();
     mp__name_set(mp__process_self()->name); /* so that no child has to install its hooks */
     mp__process_know_pid();                 /* before there are threads that ask for it */
     init_status = mp__fork_hooks(before_fork, in_parent, in_child);

@@ -130,16 +130,6 @@ on_fault(int signal_number, siginfo_t *info, void *context)
     mp__plat_raise_again(signal_number, info); /* taken when this handler returns */
 }
 
-static MP__FORK_DATA struct sigaction ours; /* made before there is a child */
-
-void
-mp__crash_init(void)
-{
-    ours.sa_sigaction = on_fault;
-    ours.sa_flags = SA_SIGINFO | SA_ONSTACK;
-    sigfillset(&ours.sa_mask);
-}
-
 /*
  * Ours in place of the default action.  Where the program has another it has it back at once; a
  * signal that comes in between is noted, and sent again when all is as it is to be.
@@ -147,22 +137,11 @@ mp__crash_init(void)
 static void
 install(mp_process *self, pid_t reporter)
 {
-    struct sigaction before;
     self->reporter = 0;
     for (size_t i = 0; i < FAULTS; i++) {
-        if (sigaction(faults[i], &ours, &before) == 0 &&
-            ((before.sa_flags & SA_SIGINFO) ? before.sa_sigaction != on_fault
-                                            : before.sa_handler != SIG_DFL)) {
-            sigaction(faults[i], &before, NULL);
-        }
+        mp__plat_on_fault(faults[i], on_fault);
     }
-    stack_t mine, theirs;
-    memset(&mine, 0, sizeof mine);
-    mine.ss_sp = stack;
-    mine.ss_size = sizeof stack;
-    if (sigaltstack(&mine, &theirs) == 0 && !(theirs.ss_flags & SS_DISABLE)) {
-        sigaltstack(&theirs, NULL);
-    }
+    mp__plat_fault_stack(stack, sizeof stack);
     self->reporter = reporter;
     if (self->missed != 0) {
         raise(self->missed);

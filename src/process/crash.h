@@ -62,9 +62,6 @@ struct mp__crash {
     _Atomic(struct mp__crash_report *) report; /* crash_report.c; NULL: not asked for yet */
 };
 
-/* Once in every process, before it starts children or is one. */
-void mp__crash_init(void);
-
 /* For a child that is about to be started; 0: it makes no report. */
 uint64_t mp__crash_ticket(void);
 
