@@ -130,7 +130,7 @@ mp_spawn_command_line(void)
 /* ---- the image's mark and its descriptors ---------------------------------------------------- */
 
 /* What a new image is to be. */
-struct birth {
+struct image {
     enum mp__hello_kind kind;
     const struct mp__launch *launch;
     int channel; /* on which it answers */
@@ -138,28 +138,28 @@ struct birth {
 };
 
 static void
-gather(struct birth *b)
+gather(struct image *im)
 {
-    b->fds[b->count++] = b->channel;
-    if (b->kind != MP__HELLO_TRACKER) { /* which is not of the family */
-        b->fds[b->count++] = mp__family_fd;
+    im->fds[im->count++] = im->channel;
+    if (im->kind != MP__HELLO_TRACKER) { /* which is not of the family */
+        im->fds[im->count++] = mp__family_fd;
     }
-    for (int i = 0; i < b->launch->fd_count; i++) {
-        b->fds[b->count++] = b->launch->fds[i];
+    for (int i = 0; i < im->launch->fd_count; i++) {
+        im->fds[im->count++] = im->launch->fds[i];
     }
 }
 
 static void
-write_mark(const struct birth *b, char *mark, size_t size)
+write_mark(const struct image *im, char *mark, size_t size)
 {
     struct stat st = {.st_ino = 0};
-    fstat(b->channel, &st);
-    bool member = b->kind != MP__HELLO_TRACKER;
+    fstat(im->channel, &st);
+    bool member = im->kind != MP__HELLO_TRACKER;
     snprintf(mark, size, MP__CHILD_ENV "=%ld:%llu:%d:%d:%llu:%llu:%llu", (long)getpid(),
-             (unsigned long long)st.st_ino, (int)b->kind, b->count,
+             (unsigned long long)st.st_ino, (int)im->kind, im->count,
              member ? (unsigned long long)mp__family->base : 0,
              member ? (unsigned long long)mp__family->size : 0,
-             (unsigned long long)(uintptr_t)b->launch->block);
+             (unsigned long long)(uintptr_t)im->launch->block);
 }
 
 /* The environment with the mark.  NULL: no memory. */
@@ -186,25 +186,27 @@ child_environment(char *mark)
 
 /* Run the image.  0 or an error with text. */
 static int
-run_image(struct birth *b, pid_t *ret_pid)
+run_image(struct image *im, pid_t *ret_pid)
 {
     char path[4096], mark[192];
     int status = program(path, sizeof path);
     if (status < 0) {
         return status;
     }
-    gather(b);
-    write_mark(b, mark, sizeof mark);
+    gather(im);
+    write_mark(im, mark, sizeof mark);
     char **envp = child_environment(mark);
     if (!envp) {
         return mp__error(MP_ENOMEM, "mp_process_start: no memory for the environment");
     }
     char *const only_name[] = {path, NULL};
-    status = mp__plat_spawn(path, arguments(only_name), envp, b->fds, b->count, ret_pid);
+    status = mp__plat_spawn(path, arguments(only_name), envp, im->fds, im->count, ret_pid);
     free(envp);
-    return status < 0 ? mp__error_os(-status, "mp_process_start: running %s with %d descriptors",
-                                     path, b->count)
-                      : 0;
+    if (status == -EMFILE || status == -EBADF) {
+        return mp__error_os(-status, "mp_process_start: running %s with %d descriptors", path,
+                            im->count);
+    }
+    return status < 0 ? mp__error_os(-status, "mp_process_start: running %s", path) : 0;
 }
 
 /* ---- waiting for a process that we made ------------------------------------------------------ */
@@ -387,7 +389,7 @@ try_image(enum mp__hello_kind kind, const struct mp__launch *l, pid_t *ret_pid, 
     if (status < 0) {
         return status;
     }
-    status = run_image(&(struct birth){.kind = kind, .launch = l, .channel = t.fds[1]}, &pid);
+    status = run_image(&(struct image){.kind = kind, .launch = l, .channel = t.fds[1]}, &pid);
     close_end(&t, 1);
     if (status < 0) {
         end_talk(&t, false);

@@ -69,8 +69,9 @@ block_is_given(struct mp__ring *r)
     struct mp__slot *slot = atomic_load_explicit(&r->giving, memory_order_relaxed);
     if (slot) {
         atomic_store_explicit(&slot->block, NULL, memory_order_release);
-        atomic_store_explicit(&slot->word, 0, memory_order_release);
         atomic_store_explicit(&r->giving, NULL, memory_order_release);
+        /* Last: then it is anybody's, and who recovers must not take it for the dead one's. */
+        atomic_store_explicit(&slot->word, 0, memory_order_release);
     }
 }
 

@@ -461,6 +461,7 @@ free_of_dead(struct mp__ring *r, struct asked *a, enum mp__slot_state state)
         uint64_t seen = load(s);
         if (mp__slot_state(seen) == state && owner_died(a, seen) &&
             swap(s, seen, mp__slot_word(mp__self(), mp__slot_kib(seen), MP__SLOT_FILLING))) {
+            mp__heap_settle(); /* now that it is ours: what its owner had not freed comes back to it */
             mp__slot_free(s);
         }
     }
@@ -493,9 +494,6 @@ mp__slot_reap(struct mp__ring *r)
         if (owner_died(&a, seen)) {
             *(mp__slot_state(seen) == MP__SLOT_FILLING ? &puts : &gets) = true;
         }
-    }
-    if (puts || gets) {
-        mp__heap_settle(); /* while we have the slots of the dead */
     }
     if (puts && mp__ring_lock_put_until(r, MP__TRY) == 0) {
         free_of_dead(r, &a, MP__SLOT_FILLING);
