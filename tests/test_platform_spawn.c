@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -306,6 +307,27 @@ test_spawn_program_has_default_signals_and_an_empty_mask(void **state)
 }
 
 static void
+find_executable_without_descriptors(void *arg)
+{
+    char path[4096];
+    const struct rlimit none = {3, 3};
+    (void)arg;
+    for (int fd = 0; fd < 3; fd++) {
+        mp_child_check(fcntl(fd, F_GETFD) >= 0 || open("/dev/null", O_RDWR) == fd);
+    }
+    mp_child_check(setrlimit(RLIMIT_NOFILE, &none) == 0);
+    int status = mp__plat_executable(argv0, path, sizeof path);
+    mp_child_check(status == 0 || status == -EMFILE); /* found without one on posix/ */
+}
+
+static void
+test_executable_looked_for_without_descriptors_says_so(void **state)
+{
+    (void)state;
+    assert_int_equal(run_child(find_executable_without_descriptors, NULL), 0);
+}
+
+static void
 test_executable_does_not_fit_is_refused(void **state)
 {
     (void)state;
@@ -358,6 +380,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_spawn_keep_that_is_three_already_is_kept),
     cmocka_unit_test(test_spawn_several_in_each_others_places_come_to_theirs),
     cmocka_unit_test(test_spawn_program_has_default_signals_and_an_empty_mask),
+    cmocka_unit_test(test_executable_looked_for_without_descriptors_says_so),
     cmocka_unit_test(test_executable_does_not_fit_is_refused),
     cmocka_unit_test(test_funcref_in_a_started_program_is_the_same_function),
 };

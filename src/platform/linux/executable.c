@@ -83,18 +83,19 @@ mp__plat_open_program(void)
     return open_own(SELF);
 }
 
-/* Whether exec of SELF would run the program: exec must see the file that open sees. */
-static bool
+/* Whether exec of SELF would run the program: exec must see the file that open sees.  1, 0, or -errno:
+   there is no descriptor to look by. */
+static int
 self_is_right(void)
 {
     struct stat opened;
     struct stat named;
     int fd = open_own(SELF);
     if (fd == -EACCES) {
-        return true; /* not for reading, which does not keep it from running */
+        return 1; /* not for reading, which does not keep it from running */
     }
     if (fd < 0) {
-        return false;
+        return fd == -EMFILE || fd == -ENFILE ? fd : 0;
     }
     bool same = fstat(fd, &opened) == 0 && stat(SELF, &named) == 0 &&
                 opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
@@ -126,8 +127,9 @@ is_own_path(const char *path)
 int
 mp__plat_executable(const char *argv0, char *buf, size_t size)
 {
-    if (self_is_right()) {
-        return copy_out(SELF, buf, size);
+    int right = self_is_right();
+    if (right != 0) {
+        return right < 0 ? right : copy_out(SELF, buf, size);
     }
     /* A tool that shows us another name than exec would use: take the file by its path. */
     ssize_t n = readlink(SELF, buf, size);
