@@ -327,9 +327,10 @@ take_spare(mp_process *p, struct spare *ret)
 {
     int status = 0;
     begin_talk();
-    for (int fresh = 0; fresh < 2; fresh++) {
+    for (int made = 0;;) {
         if (sock < 0) {
             status = run_server();
+            made++;
         }
         if (status < 0) {
             pthread_mutex_unlock(&talk);
@@ -341,6 +342,9 @@ take_spare(mp_process *p, struct spare *ret)
             break;
         }
         stop(); /* it died since */
+        if (made == 2) {
+            break;
+        }
     }
     pthread_mutex_unlock(&talk);
     if (is_gone(status)) {
