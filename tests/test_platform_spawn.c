@@ -234,7 +234,8 @@ test_spawn_keep_that_is_three_already_is_kept(void **state)
     assert_int_equal(run_child(spawn_keep_at_three_close_on_exec, NULL), 0);
 }
 
-/* Five at 3 to 7, each of which is to stand where another stands, or where it does. */
+/* Five at 3 to 7, each of which is to stand where another stands, or where it does.  -k: the one that is
+   to stand at 3 + k once more. */
 static void
 spawn_in_each_others_places(void *arg)
 {
@@ -248,6 +249,11 @@ spawn_in_each_others_places(void *arg)
     for (int i = 0; i < 5; i++) {
         struct stat st;
         int other[2];
+        if (places[i] < 0) {
+            keep[i] = keep[-places[i]];
+            inode[i] = inode[-places[i]];
+            continue;
+        }
         mp_child_check(mp__plat_pipe(other) == 0);
         keep[i] = dup2(i == 0 ? write_end : fcntl(other[0], F_DUPFD_CLOEXEC, 20 + i), places[i]);
         mp_child_check(fstat(keep[i], &st) == 0);
@@ -275,7 +281,9 @@ test_spawn_several_in_each_others_places_come_to_theirs(void **state)
 {
     (void)state;
     int all[][5] = {
-        {3, 4, 5, 6, 7}, {4, 3, 6, 7, 5}, {7, 6, 5, 4, 3}, {4, 50, 3, 51, 6}, {50, 51, 52, 53, 54},
+        {3, 4, 5, 6, 7},   {4, 3, 6, 7, 5},      {7, 6, 5, 4, 3},
+        {4, 50, 3, 51, 6}, {50, 51, 52, 53, 54}, {5, 3, 4, -1, -2},
+        {4, 3, -1, 5, -3}, {3, 4, -1, -1, -1},   {7, 8, 3, -2, 9},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         assert_int_equal(run_child(spawn_in_each_others_places, all[i]), 0);

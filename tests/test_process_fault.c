@@ -371,6 +371,32 @@ test_sigchld_ignored_does_not_hang(void **state)
     apart(ignore_sigchld);
 }
 
+/* The descriptor is the caller's to poll in his own way.  A join for ever sleeps all the same. */
+static void
+test_sentinel_made_non_blocking_is_joined_asleep(void **state)
+{
+    (void)state;
+    struct note *n = note_new();
+    mp_process *p = start(wait_for_go, mp_args((void *)n));
+    int fd = mp_process_sentinel(p);
+    assert_true(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) == 0);
+    wait_for(&n->ready, 1);
+    pid_t pid = fork(); /* ends the child when we sleep */
+    if (pid == 0) {
+        while (state_of(getppid()) != 'S') {
+            nap();
+        }
+        atomic_store(&n->go, 1);
+        _exit(0);
+    }
+    assert_true(pid > 0);
+    mp_assert_ok(mp_process_join(p, MP_FOREVER)); /* one that never sleeps is never let go */
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    mp_assert_ok(mp_process_free(p));
+    mp_free(n);
+}
+
 /* ---- a copy of the object in another process --------------------------------------------------*/
 
 static mp_process *copied;
@@ -726,6 +752,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_forkserver_ignores_interrupts),
     cmocka_unit_test(test_status_stolen_by_waitpid_is_told),
     cmocka_unit_test(test_sigchld_ignored_does_not_hang),
+    cmocka_unit_test(test_sentinel_made_non_blocking_is_joined_asleep),
     cmocka_unit_test(test_process_of_another_process_may_only_be_signalled),
     cmocka_unit_test(test_process_copy_terminates_the_child),
     cmocka_unit_test(test_plain_fork_in_a_child_is_a_process_of_its_own),

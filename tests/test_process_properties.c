@@ -171,7 +171,13 @@ check_key(const mp_args *args)
     size_t len;
     const void *bytes = mp_as_bytes(key, &len);
     mp_child_check(key_is(mp_current_process(), bytes, len));
-    mp_child_check(mp_process_authkey(mp_parent_process(), &len) == NULL);
+    mp_child_check(mp_process_authkey(mp_parent_process(), NULL) == NULL);
+    mp_process *other = mp_process_new(check_key, NULL, NULL);
+    mp_child_check(key_is(other, bytes, len));
+    mp_child_ok(mp_process_set_authkey(other, "other", 5)); /* which changes nobody else's */
+    mp_child_check(key_is(other, "other", 5));
+    mp_child_check(key_is(mp_current_process(), bytes, len));
+    mp_child_ok(mp_process_free(other));
     if (depth > 0) {
         mp_child_check(run_in_child(check_key, mp_args(key, depth - 1), NULL) == 0);
     }

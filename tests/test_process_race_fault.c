@@ -217,11 +217,59 @@ test_child_without_room_for_its_descriptors_says_so(void **state)
     }
 }
 
+#define MOST_PASSED 250
+
+static int
+count_passed(const mp_args *args)
+{
+    mp_obj list;
+    mp_args_get(args, &list);
+    int open = 0;
+    for (int fd = 3; fd < 3 * MOST_PASSED; fd++) {
+        open += fcntl(fd, F_GETFD) == FD_CLOEXEC;
+    }
+    mp_child_check(open >= MOST_PASSED);
+    return (int)mp_obj_len(list);
+}
+
+/* Nearly as many as the limit allows the parent itself: the child needs few more. */
+static void
+test_child_with_many_descriptors_starts_near_the_limit(void **state)
+{
+    (void)state;
+    struct rlimit usual, low;
+    mp__process_settle();
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &usual), 0);
+    for (int m = 0; m < 3; m++) {
+        mp_process *p = new_by(methods[m], count_passed, NULL);
+        mp_obj list = mp_list();
+        int fds[MOST_PASSED];
+        for (int i = 0; i < MOST_PASSED; i++) {
+            fds[i] = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+            assert_true(fds[i] >= 3 && fds[i] < MOST_PASSED + 20);
+            mp_assert_ok(mp_list_append(list, mp_from((mp_fd){fds[i]})));
+        }
+        mp_assert_ok(mp_process_set_args(p, mp_args(list)));
+        low = usual;
+        low.rlim_cur = strcmp(methods[m], "spawn") == 0 ? MOST_PASSED + 20 : 2 * MOST_PASSED + 20;
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+        int status = mp_process_start(p);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &usual), 0);
+        mp_assert_ok(status);
+        assert_int_equal(finish(p), MOST_PASSED);
+        mp__process_settle();
+        for (int i = 0; i < MOST_PASSED; i++) {
+            close(fds[i]);
+        }
+    }
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_objects_freed_by_sweeps_amid_forks),
     cmocka_unit_test(test_child_that_dies_at_once_amid_forks_is_seen),
     cmocka_unit_test(test_name_that_changes_amid_starts_is_a_name),
     cmocka_unit_test(test_child_without_room_for_its_descriptors_says_so),
+    cmocka_unit_test(test_child_with_many_descriptors_starts_near_the_limit),
 };
 
 int

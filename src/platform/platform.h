@@ -230,7 +230,7 @@ int mp__plat_pidfd(pid_t pid);
 /*
  * Run the program at path with its standard descriptors, the `count` of keep as 3, 4 and so on, and no
  * other; default signals, empty mask.  A standard descriptor that is closed here is closed there.  At
- * most MP__PLAT_MOST_KEPT of them.  0 and *ret_pid, or -errno.
+ * most MP__PLAT_MOST_KEPT of them.  0 and *ret_pid, or -errno; EMFILE: a number above the limit.
  */
 #define MP__PLAT_MOST_KEPT 256
 int mp__plat_spawn(const char *path, char *const argv[], char *const envp[], const int *keep,

@@ -110,13 +110,7 @@ mp__authkey_inherit(mp_process *p)
 int
 mp__authkey_adopt(mp_process *p, const void *key, size_t len)
 {
-    if (len <= RANDOM_BYTES &&
-        !near.key.bytes) { /* it is the first, and there are no threads yet */
-        fill(&near.key, key, len);
-        p->authkey = &near.key;
-    } else {
-        p->authkey = new_key(key, len);
-    }
+    p->authkey = new_key(key, len);
     return p->authkey ? 0 : mp_last_error();
 }
 

@@ -203,7 +203,12 @@ mp__plat_child_ended(pid_t pid, int pidfd, int *ret_code)
 int
 mp__plat_child_await(pid_t pid, int pidfd, int *ret_code)
 {
-    return wait_child(pid, pidfd, WEXITED | WNOWAIT, ret_code);
+    int status;
+    /* -EAGAIN: somebody made the descriptor non-blocking, and then it does not wait. */
+    while ((status = wait_child(pid, pidfd, WEXITED | WNOWAIT, ret_code)) == -EAGAIN &&
+           mp__plat_poll_in(pidfd, MP__NEVER) == 1) {
+    }
+    return status;
 }
 
 void
