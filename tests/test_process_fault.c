@@ -381,10 +381,10 @@ test_sentinel_made_non_blocking_is_joined_asleep(void **state)
     int fd = mp_process_sentinel(p);
     assert_true(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) == 0);
     wait_for(&n->ready, 1);
-    pid_t pid = fork(); /* ends the child when we sleep */
+    pid_t pid = fork(); /* lets the child go when we sleep */
     if (pid == 0) {
-        while (state_of(getppid()) != 'S') {
-            nap();
+        for (int seen = 0; seen < 50; nap()) {
+            seen = state_of(getppid()) == 'S' ? seen + 1 : 0; /* not by chance */
         }
         atomic_store(&n->go, 1);
         _exit(0);
