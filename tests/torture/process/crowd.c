@@ -22,12 +22,12 @@
 
 #include <mp/mp.h>
 
-#include "process/process.h"
+#include "process/launch.h"
 
 #define WARM_UP 300
 #define SLACK   (512 * 1024) /* bytes: the C library keeps a few freed pages more or less */
 
-#define SPARES 8 /* descriptors: the forkserver's, and two of each of its spares that we hold */
+#define SPARES (2 * MP__SPARES) /* descriptors: two of each of the forkserver's that we hold */
 
 #define PATIENCE 20.0 /* seconds */
 
