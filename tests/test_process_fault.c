@@ -383,9 +383,7 @@ test_sentinel_made_non_blocking_is_joined_asleep(void **state)
     wait_for(&n->ready, 1);
     pid_t pid = fork(); /* lets the child go when we sleep */
     if (pid == 0) {
-        for (int seen = 0; seen < 50; nap()) {
-            seen = state_of(getppid()) == 'S' ? seen + 1 : 0; /* not by chance */
-        }
+        wait_until_asleep(getppid(), 50); /* one that is awake is not seen so by chance */
         atomic_store(&n->go, 1);
         _exit(0);
     }

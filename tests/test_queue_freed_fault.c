@@ -93,30 +93,6 @@ start_freer(mp_queue *q, struct note *n)
     return pid;
 }
 
-static bool
-asleep(pid_t pid)
-{
-    char text[200], name[40];
-    snprintf(name, sizeof name, "/proc/%d/stat", (int)pid);
-    FILE *f = fopen(name, "r");
-    size_t n = f ? fread(text, 1, sizeof text - 1, f) : 0;
-    if (f) {
-        fclose(f);
-    }
-    text[n] = '\0';
-    const char *end = strrchr(text, ')');
-    return end && end[1] == ' ' && end[2] != 'R';
-}
-
-static void
-wait_until_asleep(pid_t pid)
-{
-    for (int seen = 0; seen < 3;) {
-        seen = asleep(pid) ? seen + 1 : 0;
-        nap();
-    }
-}
-
 static int
 exit_code(pid_t pid)
 {
@@ -157,10 +133,10 @@ freed_while_they_wait(mp_queue *q, void (*holds)(void *), const mp__ilock *lock,
     }
     for (int i = 0; i < WAITERS; i++) {
         waiter[i] = start_waiter(q, wait);
-        wait_until_asleep(waiter[i]);
+        wait_until_asleep(waiter[i], 3);
     }
     pid_t freer = start_freer(q, n);
-    wait_until_asleep(freer);
+    wait_until_asleep(freer, 3);
     while (step_on(&s, 1)) {
     }
     for (int i = 0; i < WAITERS; i++) {

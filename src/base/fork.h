@@ -19,8 +19,9 @@ int mp__fork_hooks(void (*before)(void), void (*in_parent)(void), void (*in_chil
 
 /*
  * Of what is written around every fork (a mutex that is held across it, what a child sets first, the
- * heads of lists that a start changes), and by a spawned child: all of it side by side.  Each page that is written before and
- * after a fork is copied, and a start of a process costs little more than its pages.
+ * heads of lists that a start changes), and by a spawned child: all of it side by side.  Each page
+ * that is written before and after a fork is copied, and a start of a process costs little more than
+ * its pages.
  */
 #if defined __ELF__ && defined __GNUC__
 #define MP__FORK_DATA __attribute__((section("mp_fork_data")))

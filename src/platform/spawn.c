@@ -89,7 +89,8 @@ plan(struct moves *m, const int *keep, int count)
     m->highest = m->aside > m->highest ? m->aside : m->highest;
 }
 
-/* All moves by which nothing is lost that is still wanted.  How many were left out, or -1 with a status. */
+/* All moves by which nothing is lost that is still wanted.  How many were left out, or -1 with a
+   status. */
 static int
 move_all(struct moves *m, posix_spawn_file_actions_t *actions, int *ret_status)
 {

@@ -136,6 +136,7 @@ struct image {
     int channel; /* on which it answers */
     int fds[MP__CHILD_FDS], count;
 };
+_Static_assert(MP__CHILD_FDS <= MP__PLAT_MOST_KEPT, "all descriptors of a child can be kept");
 
 static void
 gather(struct image *im)

@@ -42,8 +42,8 @@ mp__ring_lock_put(struct mp__ring *r)
 int mp__ring_gone(void);
 
 /*
- * The lock for a caller that waits until then: 0; MP_EFULL: somebody who lives does not let it go; MP_EVALUE
- * with text: the queue was freed while we waited for it.
+ * The lock for a caller that waits until then: 0; MP_EFULL: somebody who lives does not let it go;
+ * MP_EVALUE with text: the queue was freed while we waited for it.
  */
 static inline int
 mp__ring_lock_put_until(struct mp__ring *r, mp__deadline until)

@@ -267,8 +267,8 @@ place_any(void *ctx, enum mp__ring_type type, size_t len, int *ret_status)
 }
 
 /*
- * The oldest message, if it is big: decode it in place, and only then it is used up.  LEND: it is a small
- * one now, another was faster.  That one is not lent, since it would be late if we died.
+ * The oldest message, if it is big: decode it in place, and only then it is used up.  LEND: it is a
+ * small one now, another was faster.  That one is not lent, since it would be late if we died.
  */
 static int
 get_lent(mp_queue *q, mp_obj *ret_item, mp__deadline until, const char *call)

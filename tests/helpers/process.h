@@ -197,6 +197,16 @@ state_of(pid_t pid)
     return state_and_threads(pid, &threads);
 }
 
+/* Until it was asleep at so many looks in sequence: one is by chance. */
+static inline void
+wait_until_asleep(pid_t pid, int looks)
+{
+    for (int seen = 0; seen < looks;) {
+        seen = state_of(pid) == 'S' ? seen + 1 : 0;
+        nap();
+    }
+}
+
 static inline bool
 is_running(pid_t pid)
 {
