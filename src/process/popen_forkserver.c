@@ -9,7 +9,8 @@
  * its code (crash.h), so the socket is heard only for the others.  Without a pidfd the socket is the
  * sentinel, and is heard for all.
  * The server ends when its own socket closes, and if it cannot, for it hangs or is stopped, by its
- * lifeline, as a daemon does: whichever way we end.
+ * lifeline, as a daemon does: whichever way we end.  If we end in order, and it not even so, we kill
+ * it.
  *
  * Writers   one at a time talks with the server, under talk, and may wait for it.  What it changes
  *           here it changes under the mutex, which is held across fork and never while anything
@@ -112,6 +113,18 @@ mp__forkserver_forked(void)
     pthread_mutex_init(&talk, NULL); /* a thread may have held it that is not in the child */
 }
 
+/* Under the mutex.  By its lifeline, also when we do not know its pid yet; but to end by that it must
+   run, on some systems, which somebody may keep from it. */
+static void
+kill_server(void)
+{
+    int code;
+    close_one(&lifeline);
+    if (server >= 0 && mp__plat_child_ended(server, server_pidfd, &code) == 0) {
+        mp__plat_signal(server, server_pidfd, SIGKILL);
+    }
+}
+
 /* Under talk. */
 static void
 stop(void)
@@ -124,9 +137,9 @@ stop(void)
     if (server >= 0 && mp__spawn_await_end(server, server_pidfd, mp__plat_now() + END_PATIENCE,
                                            &code) == MP_ETIMEOUT) {
         mp__forkserver_lock();
-        close_one(&lifeline); /* that ends it at once */
+        kill_server();
         mp__forkserver_unlock();
-        mp__spawn_await_end(server, server_pidfd, mp__plat_now() + END_PATIENCE, &code);
+        mp__spawn_await_end(server, server_pidfd, MP__NEVER, &code);
     }
     mp__forkserver_lock();
     close_one(&lifeline);
@@ -151,7 +164,7 @@ interrupt_talk(void)
     while (pthread_mutex_trylock(&talk) != 0) {
         if (mp__deadline_passed(until)) {
             mp__forkserver_lock();
-            close_one(&lifeline);
+            kill_server();
             mp__forkserver_unlock();
             pthread_mutex_lock(&talk);
             return;
