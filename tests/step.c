@@ -35,6 +35,7 @@ static const bool sanitized = false;
 #define LIKE_ROUNDS 8  /* of a loop: all positions in these */
 #define LOOP_STRIDE 37 /* and then every so many */
 #define NEAR        2  /* instructions before and after a change */
+#define LED         64 /* instructions from one call of a frame's led() to the next */
 
 static void
 give_up(const char *what)
@@ -339,6 +340,9 @@ make_plan(const struct step_case *c, struct step *s, int stride, int first, stru
             if (wanted++ % stride == first % stride) {
                 plan_add(p, at);
             }
+        }
+        if (c->led && n % LED == LED - 1) {
+            c->led(c->arg);
         }
         step_on(s, 1);
     }

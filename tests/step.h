@@ -90,8 +90,9 @@ struct step_case {
     void (*stands)(void *arg, pid_t victim); /* it stands where it will be killed */
     void (*killed)(void *arg);               /* it has been reaped */
     void (*at)(void *arg, const struct step_at *at);
-    long from; /* positions to leave out: another run had them */
-    long most; /* positions in all, about, spread over the operation; 0: all of them */
+    void (*led)(void *arg); /* some instructions further on the first way through an operation */
+    long from;              /* positions to leave out: another run had them */
+    long most;              /* positions in all, about, spread over the operation; 0: all of them */
 };
 
 struct step_result {

@@ -27,6 +27,7 @@
 #define TO_SLEEP     10.0 /* and who waits, on a machine that is busy */
 #define GIVE_UP      5.0  /* who is not back by then never will be */
 #define GIVE_UP_SOON 0.3  /* the same when recovery is switched off */
+#define LEADS        150 /* seconds that a victim may be led on, slowly, on a machine that is busy */
 
 enum { NONE, STARTED, BACK };
 
@@ -49,6 +50,7 @@ static struct {
     double mark[MARKS];            /* the death, and torture_mark() */
     int marks;
     bool planned; /* the first victim, which shows the way, has been led */
+    double leads_until;
 } now;
 
 static void
@@ -335,6 +337,17 @@ at(void *arg, const struct step_at *where)
         mp_child_fail(now.c->name, 0, "the heap grows and grows");
     }
     moved();
+    now.leads_until = mp_test_now() + (torture_options.control ? 0 : LEADS);
+}
+
+/* Instructions are moves, but not for ever: one that hangs may do some in each of its sleeps. */
+static void
+led(void *arg)
+{
+    (void)arg;
+    if (mp_test_now() < now.leads_until) {
+        moved();
+    }
 }
 
 static const char *
@@ -449,5 +462,6 @@ torture_run_case(const struct torture_case *c, long from)
                                  .stands = stands,
                                  .killed = killed,
                                  .at = at,
+                                 .led = led,
                                  .from = from});
 }
