@@ -300,7 +300,9 @@ self_case(const char *name)
 static int
 print_done(const mp_args *args)
 {
-    (void)args;
+    void *p;
+    mp_args_get(args, &p);
+    wait_for(&((struct note *)p)->go, 1);
     for (int i = 0; i < 30; i++) {
         nap();
     }
@@ -308,13 +310,31 @@ print_done(const mp_args *args)
     return 0;
 }
 
+/* An exit handler: children are still to be joined. */
+static void
+let_go(void *n)
+{
+    atomic_store(&((struct note *)n)->go, 1);
+}
+
+/* A finalizer of the last step: they have been. */
+static void
+print_end(void *unused)
+{
+    (void)unused;
+    printf("main's end|");
+    fflush(stdout);
+}
+
 static int
 case_joins_at_exit(void)
 {
     static mp_process *kept; /* not lost at the end, in the eyes of a leak checker */
-    kept = mp_process_new(print_done, NULL, NULL);
-    mp_process *let_go = mp_process_new(print_done, NULL, NULL);
-    if (mp_process_start(kept) || mp_process_start(let_go) || mp_process_free(let_go)) {
+    struct note *n = mp_calloc(1, sizeof *n);
+    kept = mp_process_new(print_done, mp_args((void *)n), NULL);
+    mp_process *given_up = mp_process_new(print_done, mp_args((void *)n), NULL);
+    if (mp_process_start(kept) || mp_process_start(given_up) || mp_process_free(given_up) ||
+        mp_atexit(let_go, n) || mp_finalize_new(NULL, print_end, NULL, -1) == 0) {
         return 1;
     }
     printf("main done|");
@@ -328,7 +348,7 @@ test_program_end_joins_its_children(void **state)
     (void)state;
     char out[500];
     int status = mp_test_run_self(self_case("joins-at-exit"), out, sizeof out);
-    assert_string_equal(out, "main done|child done|child done|");
+    assert_string_equal(out, "main done|child done|child done|main's end|");
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 6);
 }

@@ -81,10 +81,19 @@ register_all(void)
 /* One made while the first step ran comes in the second, by its priority. */
 #define IN_ORDER_2 "too late for its step|-1|late|-100|"
 
+/* The last of the first step: then come the children. */
+static void
+let_go(void *n)
+{
+    atomic_store(&((struct note *)n)->go, 1);
+}
+
 static int
 print_at_end(const mp_args *args)
 {
-    (void)args;
+    void *p;
+    mp_args_get(args, &p);
+    wait_for(&((struct note *)p)->go, 1);
     for (int i = 0; i < 30; i++) {
         nap();
     }
@@ -96,8 +105,10 @@ static int
 case_order(void)
 {
     static mp_process *p; /* not lost, in the eyes of a leak checker */
+    struct note *n = mp_calloc(1, sizeof *n);
+    mp_finalize_new(NULL, let_go, n, 0);
     register_all();
-    p = mp_process_new(print_at_end, NULL, NULL);
+    p = mp_process_new(print_at_end, mp_args((void *)n), NULL);
     return mp_process_start(p);
 }
 
