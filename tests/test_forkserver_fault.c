@@ -284,7 +284,7 @@ stop_all(struct report *r)
     }
     for (int i = 0; i < r->count; i++) {
         /* A spare that is stopped within its first few instructions has nobody yet to end it. */
-        wait_for_state(r->processes[i], 'S');
+        wait_until_asleep(r->processes[i], 5);
         kill(r->processes[i], SIGSTOP);
         wait_for_state(r->processes[i], 'T');
     }
