@@ -503,9 +503,8 @@ test_child_that_dies_with_its_parent_does(void **state)
         pid_t pid = start_child(leave_orphan, &o);
         close(o.line[1]);
         close(o.line[0]);
-        end_child(pid);
-        /* The grandchild's end of the pipe closes with it. */
-        close(o.tell[1]);
+        close(o.tell[1]); /* the grandchild's closes with it */
+        assert_int_equal(end_child(pid), 0);
         if (!late) {
             assert_int_equal(mp__plat_poll_in(o.tell[0], soon()), 1);
         }
