@@ -315,7 +315,7 @@ static long
 grace_ms(void)
 {
     const char *text = getenv("MP_TEST_GRACE_MS");
-    return text ? atol(text) : 2000;
+    return text ? atol(text) : 10000;
 }
 
 /* Whether all is as it was before; says what is not. */
