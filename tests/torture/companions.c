@@ -25,7 +25,7 @@
 #define FAR          13   /* with --near: every so many of those that change nothing */
 #define MET_IN       0.01 /* seconds that who arrives has for his first sleep */
 #define TO_SLEEP     10.0 /* and who waits, on a machine that is busy */
-#define GIVE_UP      5.0  /* who is not back by then never will be */
+#define GIVE_UP      10.0 /* who is not back by then never will be */
 #define GIVE_UP_SOON 0.3  /* the same when recovery is switched off */
 #define LEADS        150 /* seconds that a victim may be led on, slowly, on a machine that is busy */
 
@@ -170,6 +170,17 @@ torture_back(int n, double seconds)
             return back;
         }
     }
+}
+
+int
+torture_settled(double seconds)
+{
+    for (int i = 0; i < count(); i++) {
+        if (now.pid[i] != 0) {
+            settled(i, seconds);
+        }
+    }
+    return torture_back(0, 0);
 }
 
 void

@@ -133,6 +133,12 @@ void torture_mark(void);
 /* Wait until n companions have returned, or so many seconds; how many have. */
 int torture_back(int n, double seconds);
 
+/*
+ * Wait until each companion has returned or sleeps, so that none is on its way; how many have
+ * returned.  For who must know whether one has taken what was there.
+ */
+int torture_settled(double seconds);
+
 bool torture_is_back(int which);
 int torture_result(int which); /* what park() or arrive() returned; only if it is back */
 
