@@ -20,7 +20,7 @@ struct torture_options {
 };
 extern struct torture_options torture_options;
 
-#define TORTURE_STALLS 32
+#define TORTURE_STALLS 512
 
 struct torture_report {
     /* The family, for the runner that watches it. */
@@ -28,11 +28,15 @@ struct torture_report {
     _Atomic long which;   /* the position it is at, and where that is */
     _Atomic long first, second;
 
-    /* When the whole machine stood still, as the runner sees it: it is nobody's recovery time. */
+    /*
+     * When the whole machine stood still, or had no processor for who wakes up, as the runner sees
+     * it by its own looks: it is nobody's recovery time.
+     */
     struct {
         _Atomic double from, to;
     } stall[TORTURE_STALLS];
     _Atomic unsigned stalls;
+    _Atomic double looked; /* the runner's latest look: what was before it is noted */
 
     /* Results; they go on through the families of a case. */
     _Atomic long points, kills, twice, wrong;
@@ -59,7 +63,7 @@ struct torture_patience {
 struct torture_patience torture_patience(double seconds);
 bool torture_waits_on(struct torture_patience *p); /* after a nap; false: at its end */
 
-/* Seconds of a wait from when to when, without those in which the machine stood still. */
+/* Seconds of a wait from when to when, without those that the machine itself lost. */
 double torture_seconds(double from, double to);
 
 /* Zeroed memory that this process shares with those it forks. */

@@ -27,8 +27,10 @@
 #define HANGS          20.0 /* seconds without a move: the survivor never comes back */
 #define HANGS_CONTROL  0.5
 #define LOOK_MS        2
-#define STALL          0.03 /* seconds that a look of LOOK_MS takes at most */
+#define STALL          0.03  /* seconds that a look of LOOK_MS takes at most */
+#define LOST           0.004 /* and beyond its LOOK_MS, without a machine that does other things */
 #define LONG_WAIT      0.05
+#define LOOKED         5.0 /* the runner looks that often, whatever the machine does */
 #define TURNS          20
 #define CONTROL_ENOUGH 2 /* failures that a control finds before it goes to the next case */
 
@@ -116,7 +118,9 @@ torture_seconds(double from, double to)
     if (seconds < LONG_WAIT) {
         return seconds;
     }
-    nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL); /* the runner notes what it saw */
+    struct torture_patience patience = torture_patience(LOOKED);
+    while (r->looked < to && torture_waits_on(&patience)) { /* the runner notes what it saw */
+    }
     for (unsigned i = 0; i < r->stalls && i < TORTURE_STALLS; i++) {
         double begin = r->stall[i].from, end = r->stall[i].to;
         begin = begin < from ? from : begin;
@@ -220,10 +224,10 @@ family(void (*body)(const void *what, long from), const void *what, long from)
         double time = mp_test_now();
         looks = torture_report->moved > moved ? 0 : looks + (time - last < STALL ? time - last : 0);
         moved = torture_report->moved;
-        if (time - last > STALL) {
-            note_stall(last, time);
+        if (time - last > LOOK_MS * 1e-3 + LOST) {
+            note_stall(last + LOOK_MS * 1e-3, time);
         }
-        last = time;
+        torture_report->looked = last = time;
         hung = looks > hangs;
         waitid(P_PID, (id_t)pid, &ended, WEXITED | WNOWAIT | WNOHANG);
     }

@@ -20,7 +20,7 @@
 
 #define PARTIES    3
 #define LONG       20.0 /* who has not come back by then never will */
-#define TO_PARKED  2.0
+#define TO_PARKED  5.0
 #define SHORT_TIME 0.003
 
 #define TOO_EARLY 1000 /* result of a party that went on before the action was run */
