@@ -114,10 +114,12 @@ test_forkserver_killed_its_children_can_be_ended(void **state)
     }
 }
 
+static struct note *daemons; /* it reads this until its end */
+
 static void
 leave_a_daemon_of_a_dead_server(void)
 {
-    struct note *n = mp_calloc(1, sizeof *n);
+    struct note *n = daemons;
     mp_process *p = mp_process_new(wait_for_go, mp_args((void *)n),
                                    &(mp_process_options){.daemon = MP_DAEMON_YES});
     mp_child_ok(mp_process_start(p));
@@ -125,8 +127,7 @@ leave_a_daemon_of_a_dead_server(void)
     kill((pid_t)n->number[0], SIGKILL);
     while (is_running((pid_t)n->number[0])) {
         nap();
-    }
-    mp_free(n); /* the end of this process terminates the daemon and waits for it */
+    } /* the end of this process terminates the daemon and waits for it */
 }
 
 static void
@@ -136,7 +137,9 @@ test_forkserver_killed_daemons_end_with_the_program(void **state)
     if (!method_is("forkserver")) {
         skip();
     }
+    daemons = note_new();
     apart(leave_a_daemon_of_a_dead_server);
+    mp_free(daemons);
 }
 
 /* The children of a process that /proc tells of, at most `most`. */
@@ -213,8 +216,8 @@ test_forkserver_spare_killed_costs_no_start(void **state)
 }
 
 /*
- * Stop the server, which ends its spares before it ends.  One that has no processor for 2 s is killed
- * instead: its spares then see to their own end, and those that are stopped once they go on.
+ * Stop the server, which ends its spares before it ends.  One that has no processor for 2 s is
+ * killed instead: its spares then see to their own end, and those that are stopped once they go on.
  */
 static void
 settle_without(const pid_t *spares, int count)
