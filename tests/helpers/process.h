@@ -197,12 +197,15 @@ state_of(pid_t pid)
     return state_and_threads(pid, &threads);
 }
 
-/* Until it was asleep at so many looks in sequence: one is by chance. */
+/*
+ * Until it was asleep at so many looks more than it was not: one is by chance.  Not in sequence: who
+ * sleeps in slices may be seen, on a busy machine, to wait for a processor after each.
+ */
 static inline void
 wait_until_asleep(pid_t pid, int looks)
 {
     for (int seen = 0; seen < looks;) {
-        seen = state_of(pid) == 'S' ? seen + 1 : 0;
+        seen = state_of(pid) == 'S' ? seen + 1 : seen > 0 ? seen - 1 : 0;
         nap();
     }
 }
