@@ -332,6 +332,17 @@ names(const char *directory, const char *begin_with)
     return count;
 }
 
+/* Whether they stay: a name of shared memory that another test makes just now lives an instant. */
+static bool
+names_stay(const char *directory, const char *begin_with)
+{
+    int turns = 0;
+    while (names(directory, begin_with) > 0 && turns++ < TURNS) {
+        nap(0.001);
+    }
+    return turns > TURNS;
+}
+
 /* Reap what falls to us until nothing is left; how many ended, or -1. */
 static int
 none_left(double until)
@@ -396,7 +407,7 @@ watch_round(const char *self, const char *which, const char *temporary)
         tell_left();
         return 1;
     }
-    if (names(temporary, "") > 0 || names("/dev/shm", "mp-") > 0) {
+    if (names_stay(temporary, "") || names_stay("/dev/shm", "mp-")) {
         fprintf(stderr, "orphans: %s: names are left in %s or /dev/shm\n", which, temporary);
         return 1;
     }
