@@ -2,7 +2,7 @@
  * test_condition_fault.c: conditions whose waiters, notifiers and lock holders die.
  *
  * Times are from the death to the wake-up of whoever is due.  What libmp promises is 0.1 s; a busy
- * machine may add as much again before it lets anybody run.
+ * machine may add as much again before it lets anybody run, and the time in which it ran nobody.
  */
 #include "mp_test.h"
 
@@ -14,6 +14,8 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "helpers/stalls.h"
 
 #include "sync/condition.h"
 
@@ -35,6 +37,7 @@ set_up(void **state)
 {
     (void)state;
     common = mp_calloc(1, sizeof *common);
+    stalls_watch();
     common->lock = mp_lock_new();
     common->cond = mp_condition_new(common->lock);
     return common->cond ? 0 : -1;
@@ -44,6 +47,7 @@ static int
 tear_down(void **state)
 {
     (void)state;
+    stalls_unwatch();
     mp_condition_free(common->cond);
     mp_lock_free(common->lock);
     mp_free(common);
@@ -109,16 +113,27 @@ wait_for(int which, double timeout)
     mp_child_ok(mp_condition_release(common->cond));
 }
 
+/* Until n have come, of whom some may have gone again. */
+static void
+await_ticket(uint64_t n)
+{
+    while (common->cond->ticket != n) {
+        poll(NULL, 0, 1);
+    }
+}
+
 static void
 wait_long(int which)
 {
     wait_for(which, MP_FOREVER);
 }
 
+static double short_time = 0.3;
+
 static void
 wait_short(int which)
 {
-    wait_for(which, 0.3);
+    wait_for(which, short_time);
 }
 
 /* In line behind those who are there; asleep, too, but that it may not be yet. */
@@ -142,14 +157,11 @@ notify(int n)
 static void
 assert_woken(int which, double begin, int result)
 {
-    while (common->result[which] == 0 && mp_test_now() < begin + 5) {
+    while (common->result[which] == 0 && mp_test_now() < begin + 20) {
         poll(NULL, 0, 1);
     }
     assert_int_equal(common->result[which], 100 + result);
-    double took = common->at[which] - begin;
-    if (took > PROMISE + SLACK) {
-        fail_msg("it took %.3f s", took);
-    }
+    assert_in_time(begin, common->at[which], PROMISE + SLACK);
 }
 
 /* Nobody else returns, now and within some slices. */
@@ -286,18 +298,14 @@ static void
 test_places_of_killed_waiters_are_used_again(void **state)
 {
     (void)state;
-    for (int i = 0; i < 60; i++) {
+    for (uint64_t i = 0; i < 60; i++) {
         pid_t pid = child(wait_long, 0);
-        while (common->cond->ticket != (uint64_t)i + 1) {
-            poll(NULL, 0, 1);
-        }
+        await_ticket(i + 1);
         kill_and_reap(pid);
     }
     assert_true(common->cond->ready <= 1);
     pid_t waiter = child(wait_long, 1);
-    while (common->cond->ticket != 61) {
-        poll(NULL, 0, 1);
-    }
+    await_ticket(61);
     double begin = mp_test_now();
     notify(1);
     assert_woken(1, begin, 0);
@@ -320,7 +328,7 @@ hold_and_die(int which)
 {
     (void)which;
     mp_child_ok(mp_condition_acquire(common->cond, MP_FOREVER));
-    common->ready++;
+    common->ready = common->result[0] == 0; /* the waiter is in its wait until we are dead */
     _exit(0);
 }
 
@@ -342,11 +350,19 @@ static void
 test_time_out_does_not_hide_a_death(void **state)
 {
     (void)state;
-    pid_t waiter = child(wait_short, 0);
-    await_waiting(1);
-    reap(child(hold_and_die, 0));
-    finish(waiter);
-    assert_int_equal(common->result[0], 100 + MP_ETIMEOUT);
+    uint64_t came = 0;
+    for (short_time = 0.3; common->ready == 0; short_time *= 2) {
+        common->result[0] = 0;
+        pid_t waiter = child(wait_short, 0);
+        await_ticket(++came);
+        reap(child(hold_and_die, 0));
+        if (common->ready == 0) { /* it came when the waiter had gone */
+            mp_assert_code(mp_condition_acquire(common->cond, 20), MP_OWNER_DIED);
+            mp_assert_ok(mp_condition_release(common->cond));
+        }
+        finish(waiter);
+        assert_int_equal(common->result[0], 100 + MP_ETIMEOUT);
+    }
     assert_int_equal(common->news[0], MP_OWNER_DIED);
 }
 
@@ -375,9 +391,7 @@ test_wait_for_tells_of_a_death_on_the_way(void **state)
     pid_t waiter = child(wait_until_ready, 0);
     await_waiting(1);
     reap(child(notify_and_die, 0));
-    while (common->cond->ticket != 2) { /* it has looked, and waits again */
-        poll(NULL, 0, 1);
-    }
+    await_ticket(2); /* it has looked, and waits again */
     common->ready = 2;
     notify(1);
     finish(waiter);
@@ -411,7 +425,6 @@ test_wake_ups_go_on_in_a_storm_of_kills(void **state)
     (void)state;
     pid_t pid[TEAM];
     unsigned seed = 1;
-    double longest = 0;
     for (int i = 0; i < TEAM; i++) {
         pid[i] = child(work, i);
     }
@@ -424,15 +437,13 @@ test_wake_ups_go_on_in_a_storm_of_kills(void **state)
             mp_assert_ok(mp_condition_release(common->cond));
             poll(NULL, 0, 1);
         }
-        double took = mp_test_now() - begin;
-        longest = took > longest ? took : longest;
+        assert_in_time(begin, mp_test_now(), 1);
         kill_and_reap(pid[which]);
         pid[which] = child(work, which);
     }
     for (int i = 0; i < TEAM; i++) {
         kill_and_reap(pid[i]);
     }
-    assert_true(longest < 1);
     assert_true(common->cond->ready <= 1);
 }
 
