@@ -446,14 +446,28 @@ test_barrier_time_outs_do_not_count_while_the_action_runs(void **state)
     mp_barrier *b = barrier_new(2, take_long, n);
     pthread_t thread;
     void *place;
-    mp_process *p = party(b, 1); /* its time-out is over before the action is */
-    wait_waiting(b, 1);
-    assert_int_equal(pthread_create(&thread, NULL, thread_comes, b), 0);
-    wait_for(&n->ready, 1);
+    mp_process *p;
+    double timeout = 0.5;
+    do { /* until it is not too slow for its time-out: the thread comes before it is over */
+        timeout *= 2;
+        mp_assert_ok(mp_barrier_reset(b));
+        p = party(b, timeout);
+        while (mp_barrier_n_waiting(b) != 1 && mp_barrier_broken(b) == 0) {
+            nap();
+        }
+        assert_int_equal(pthread_create(&thread, NULL, thread_comes, b), 0);
+        while (n->ready == 0 && mp_barrier_broken(b) == 0) {
+            nap();
+        }
+        if (n->ready == 0) {
+            pthread_join(thread, NULL);
+            assert_int_equal(finish(p), BROKEN);
+        }
+    } while (n->ready == 0);
     assert_int_equal(mp_barrier_n_waiting(b), 2);
     /* One too many: it can wait for the next round, or not. */
     mp_assert_code(mp_barrier_wait(b, 0), MP_ETIMEOUT);
-    mp_assert_code(mp_barrier_wait(b, 1.2), MP_ETIMEOUT);
+    mp_assert_code(mp_barrier_wait(b, timeout + 0.2), MP_ETIMEOUT);
     assert_int_equal(mp_barrier_broken(b), 0);
     n->go = 1;
     assert_int_equal(finish(p), 0);
