@@ -7,7 +7,7 @@
 #include "sync/event.h"
 
 #define WAITERS 4
-#define SOON    2.0 /* seconds: a wait that was to end at once, on a busy machine */
+#define SOON    5.0 /* seconds: a wait that was to end at once, on a busy machine */
 
 static unsigned
 sleepers(mp_event *e)
