@@ -323,7 +323,7 @@ static void
 fork_with_hooks(mp_rlock *lock)
 {
     hooked = lock;
-    alarm(10);
+    alarm(30);
     pid_t pid = fork();
     if (pid == 0) {
         mp_child_check(in_child_gave == MP_ESTATE);

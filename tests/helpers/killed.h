@@ -24,9 +24,9 @@ killed_after(void (*body)(void *), void *arg)
             pause();
         }
     }
-    assert_int_equal(read(ready[0], &byte, 1), 1);
-    close(ready[0]);
     close(ready[1]);
+    assert_int_equal(read(ready[0], &byte, 1), 1); /* 0: the child has failed */
+    close(ready[0]);
     kill(child, SIGKILL);
     assert_int_equal(waitpid(child, NULL, 0), child);
 }
