@@ -51,7 +51,7 @@ test_queue_batch_takes_no_more_than_asked(void **state)
     mp_obj_free(got[7]);
     double t = mp_test_now();
     mp_assert_code(mp_queue_get_many(q, 10, got, &n, 0.05), MP_EEMPTY);
-    took(t, 0.05, 0.6);
+    took(t, 0.05, 0.05 + STALL);
     mp_assert_ok(mp_queue_free(q));
 }
 

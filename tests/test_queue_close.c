@@ -76,7 +76,7 @@ test_queue_join_thread_has_nothing_to_wait_for(void **state)
     double t = mp_test_now();
     mp_assert_ok(mp_queue_join_thread(q));
     mp_assert_ok(mp_queue_join_thread(q));
-    took(t, 0, 0.5);
+    took(t, 0, STALL);
     mp_assert_ok(mp_queue_free(q));
     mp_assert_code(mp_queue_close(q), MP_EVALUE);
     mp_assert_code(mp_queue_join_thread(NULL), MP_EVALUE);

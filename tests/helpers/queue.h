@@ -18,7 +18,13 @@ made(mp_queue *q)
     return q;
 }
 
-/* Between least and most seconds passed since; sanitizers and busy machines are slow. */
+/*
+ * Seconds that a busy machine may stand still in what happens at once.  It tells that from what
+ * happens at the end of a time-out, or never: those are far longer.
+ */
+#define STALL 5.0
+
+/* Between least and most seconds passed since. */
 static inline void
 took(double since, double least, double most)
 {
