@@ -11,7 +11,7 @@
 #include "step.h"
 
 /* The second that a lock is waited for, and what a busy machine adds. */
-#define LATE 4.0
+#define LATE (1 + STALL)
 
 static void
 put_one(void *queue)
@@ -117,6 +117,8 @@ test_queue_getter_stopped_inside_others_come_back_in_time(void **state)
     mp_assert_ok(mp_queue_free(q));
 }
 
+enum { FORKS = 7 };
+
 /* The thread that watches, and with it fork(), do not wait for who is stopped. */
 static void
 test_queue_fileno_and_fork_go_on_while_a_putter_is_stopped(void **state)
@@ -129,14 +131,19 @@ test_queue_fileno_and_fork_go_on_while_a_putter_is_stopped(void **state)
     struct step s = stopped_with(q, put_one, &q->ring.put_lock);
     int fd = mp_queue_fileno(q);
     struct pollfd p = {fd, POLLIN, 0};
-    double since = mp_test_now();
-    assert_int_equal(poll(&p, 1, 120), 0); /* the thread has looked again */
-    pid_t pid = fork();
-    if (pid == 0) {
-        _exit(0);
+    int late = 0;
+    for (int i = 0; i < FORKS; i++) {
+        assert_int_equal(poll(&p, 1, 120), 0); /* the thread has looked again */
+        double since = mp_test_now();
+        pid_t pid = fork();
+        if (pid == 0) {
+            _exit(0);
+        }
+        late += mp_test_now() - since > 0.4;
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
     }
-    assert_int_equal(waitpid(pid, NULL, 0), pid);
-    took(since, 0.1, 0.9);
+    assert_true(late <=
+                FORKS / 2); /* a thread that waits makes each of them late, for most of a second */
     go_on(&s);
     step_kill(&s);
     assert_int_equal(poll(&p, 1, 5000), 1);
@@ -224,14 +231,25 @@ test_queue_freed_while_a_watcher_looks_at_it(void **state)
 struct joiner {
     mp_queue *q;
     int status;
+    _Atomic int over;
 };
 
 static void *
-join_for_a_while(void *arg)
+join_it(void *arg)
 {
     struct joiner *j = arg;
-    j->status = mp_joinable_queue_join(j->q, 0.12);
+    j->status = mp_joinable_queue_join(j->q, MP_FOREVER);
+    atomic_store(&j->over, 1);
     return NULL;
+}
+
+/* Until it sleeps, or sleeps again after it was woken; or has come back. */
+static void
+wait_until_it_sleeps(struct joiner *j)
+{
+    while (atomic_load(&j->q->join_waiters) == 0 && atomic_load(&j->over) == 0) {
+        nap();
+    }
 }
 
 /*
@@ -247,7 +265,7 @@ test_joinable_queue_join_is_not_ended_by_a_moment_before_it_began(void **state)
     }
     bool more = true;
     for (long n = 0; more; n += 7) {
-        struct joiner j = {made(mp_joinable_queue_new(0)), -1};
+        struct joiner j = {made(mp_joinable_queue_new(0)), -1, 0};
         pthread_t t;
         mp_assert_ok(mp_joinable_queue_put(j.q, 1, 0));
         assert_next(j.q, 1);
@@ -259,14 +277,15 @@ test_joinable_queue_join_is_not_ended_by_a_moment_before_it_began(void **state)
         more = step_on(&s, n);
         mp_assert_ok(mp_joinable_queue_join(j.q, 0));
         mp_assert_ok(mp_joinable_queue_put(j.q, 2, 0));
-        assert_int_equal(pthread_create(&t, NULL, join_for_a_while, &j), 0);
-        while (atomic_load(&j.q->join_waiters) == 0) {
-            nap();
-        }
+        assert_int_equal(pthread_create(&t, NULL, join_it, &j), 0);
+        wait_until_it_sleeps(&j);
         go_on(&s);
-        pthread_join(t, NULL);
-        mp_assert_code(j.status, MP_ETIMEOUT);
+        wait_until_it_sleeps(&j);
+        assert_int_equal(atomic_load(&j.over), 0);
         step_kill(&s);
+        mp_assert_ok(mp_joinable_queue_task_done(j.q));
+        pthread_join(t, NULL);
+        mp_assert_ok(j.status);
         mp_assert_ok(mp_queue_free(j.q));
     }
 }
