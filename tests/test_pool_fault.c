@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static const double long_silence = 2; /* seconds that no call here may take */
+static const double long_silence = 10; /* seconds that no call here may take: it hangs */
 
 static void
 nap(unsigned us)
@@ -208,7 +208,7 @@ static void
 test_map_workers_killed_at_random_results_are_right_or_lost(void **state)
 {
     (void)state;
-    enum { N = 3000 };
+    enum { N = 3000, LEAST_KILLS = 60, MOST = 300 };
     mp_pool *pool = new_pool(3);
     struct killer k = {.stop = 0};
     int in[N], lost = 0, maps = 0;
@@ -219,7 +219,9 @@ test_map_workers_killed_at_random_results_are_right_or_lost(void **state)
     }
     assert_int_equal(pthread_create(&t, NULL, kill_workers, &k), 0);
     double end = mp_test_now() + 8;
-    for (; maps < 300 || (mp_test_now() < end && atomic_load(&k.kills) < 300); maps++) {
+    for (; atomic_load(&k.kills) < LEAST_KILLS ||
+           (mp_test_now() < end && (maps < MOST || atomic_load(&k.kills) < MOST));
+         maps++) {
         double start = mp_test_now();
         mp_map_options options = {.chunksize = (size_t)(maps % 5) * 40};
         memset(out, 0, N * sizeof *out);
@@ -251,7 +253,6 @@ test_map_workers_killed_at_random_results_are_right_or_lost(void **state)
     pthread_join(t, NULL);
     print_message("%d kills in %d pairs of maps, %d of them lost a task\n", atomic_load(&k.kills),
                   maps, lost);
-    assert_true(atomic_load(&k.kills) > 50);
     assert_works(pool);
     mp_assert_ok(mp_pool_close(pool));
     mp_assert_ok(mp_pool_join(pool));
@@ -533,7 +534,7 @@ workers_follow(const char *method, bool busy)
     mp_child_check(workers[0] > 0 && workers[1] > 0);
     double start = mp_test_now();
     mp_child_ok(mp_process_kill(p));
-    mp_child_ok(mp_process_join(p, 10));
+    mp_child_ok(mp_process_join(p, 30));
     while (!is_gone(workers[0]) || !is_gone(workers[1])) {
         if (mp_test_now() - start > long_silence) {
             kill(workers[0], SIGKILL);
