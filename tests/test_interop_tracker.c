@@ -151,6 +151,7 @@ test_interop_we_use_pythons_tracker(void **state)
         assert_int_equal(code, 0);
         wait_until_gone(name);
         for (ssize_t n = 0; n <= 0 || !strstr(said, "shutdown");) { /* its warning came before */
+            nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
             n = pread(file, said, sizeof said - 1, 0);
         }
         close(file);

@@ -19,9 +19,11 @@ new_name(char name[NAME_BYTES])
     snprintf(name, NAME_BYTES, "/mp-test-%ld-%d", (long)getpid(), ++counter);
 }
 
+/* It has our pid: one that is there already was left by a dead process that had the same. */
 static inline void
 make_shm(const char *name)
 {
+    shm_unlink(name);
     int fd = shm_open(name, O_CREAT | O_EXCL | O_RDWR, 0600);
     mp_child_check(fd >= 0);
     close(fd);
