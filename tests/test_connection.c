@@ -256,7 +256,7 @@ test_connection_poll_waits_as_long_as_told(void **state)
     assert_int_equal(mp_connection_poll(b, -1), 0);
     assert_int_equal(mp_connection_poll(b, -INFINITY), 0);
     assert_int_equal(mp_connection_poll(b, 0), 0);
-    assert_true(mp_test_now() - start < 1);
+    assert_true(mp_test_now() - start < 5); /* the machine may stand still */
     mp_assert_code(mp_connection_poll(b, NAN), MP_EVALUE);
     start = mp_test_now();
     assert_int_equal(mp_connection_poll(b, 0.05), 0);
