@@ -32,7 +32,7 @@
 
 #include <mp/mp.h>
 
-#define MP_TEST_BOUND 50 /* seconds; a little less than ctest's own limit */
+#define MP_TEST_BOUND 50 /* seconds for one test; ctest's limit is for all of a program */
 
 #define MP_CHILD_FAILED  99 /* exit code of a failed mp_child_check() */
 #define MP_CHILD_STRAYED 98 /* exit code of a child that came back into the runner */
