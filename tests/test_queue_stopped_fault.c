@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sys/wait.h>
 
+#include "queue/inner.h"
 #include "queue/queue.h"
 #include "step.h"
 
@@ -290,11 +291,39 @@ test_joinable_queue_join_is_not_ended_by_a_moment_before_it_began(void **state)
     }
 }
 
+/* A putter is stopped as its message can just be got, and is not counted yet. */
+static void
+test_joinable_queue_what_was_got_is_a_task_though_its_putter_is_stopped(void **state)
+{
+    (void)state;
+    if (!step_possible()) {
+        skip();
+    }
+    mp_queue *q = made(mp_joinable_queue_new(0));
+    uint64_t tail = atomic_load(&q->ring.tail);
+    struct step s;
+    step_begin(&s, NULL, put_one, q);
+    while (atomic_load(mp__record(mp__place_unit(tail))) == 0) {
+        assert_true(step_on(&s, 1));
+    }
+    assert_true(atomic_load(&q->ring.tail) == tail);
+    assert_next(q, 7);
+    mp_assert_code(mp_joinable_queue_join(q, 0), MP_ETIMEOUT);
+    mp_assert_ok(mp_joinable_queue_task_done(q));
+    mp_assert_ok(mp_joinable_queue_join(q, 0));
+    go_on(&s);
+    step_kill(&s);
+    mp_assert_ok(mp_joinable_queue_join(q, 0));
+    mp_assert_code(mp_joinable_queue_task_done(q), MP_EVALUE);
+    mp_assert_ok(mp_queue_free(q));
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_queue_putter_stopped_inside_others_come_back_in_time),
     cmocka_unit_test(test_queue_getter_stopped_inside_others_come_back_in_time),
     cmocka_unit_test(test_queue_fileno_and_fork_go_on_while_a_putter_is_stopped),
     cmocka_unit_test(test_queue_freed_while_a_watcher_looks_at_it),
     cmocka_unit_test(test_joinable_queue_join_is_not_ended_by_a_moment_before_it_began),
+    cmocka_unit_test(test_joinable_queue_what_was_got_is_a_task_though_its_putter_is_stopped),
 };
 MP_TEST_MAIN(tests)

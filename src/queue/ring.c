@@ -230,10 +230,10 @@ mp__ring_held(struct mp__ring *r)
     return r->maxbytes ? count(r, true).bytes : 0;
 }
 
-uint32_t
-mp__ring_puts_seen(const struct mp__ring *r)
+/* Messages put until the tail was there, without those that a shutdown dropped. */
+static uint32_t
+puts_until(const struct mp__ring *r, uint64_t tail)
 {
-    uint64_t tail = atomic_load_explicit(&r->tail, memory_order_acquire);
     uint64_t dropped = atomic_load_explicit(&r->dropped, memory_order_acquire);
     return ((uint32_t)mp__place_sequence(tail) - (uint32_t)(dropped ? dropped - 1 : 0) -
             atomic_load_explicit(&r->late, memory_order_acquire)) &
@@ -241,11 +241,20 @@ mp__ring_puts_seen(const struct mp__ring *r)
 }
 
 uint32_t
+mp__ring_puts_seen(const struct mp__ring *r)
+{
+    return puts_until(r, atomic_load_explicit(&r->tail, memory_order_acquire));
+}
+
+uint32_t
 mp__ring_puts(struct mp__ring *r)
 {
     settle(r, true);
     mp__ring_drop(r);
-    return mp__ring_puts_seen(r);
+    /* What was got was put, though its putter, stopped before that, has not counted it. */
+    uint64_t head = atomic_load_explicit(&r->head, memory_order_acquire);
+    uint64_t tail = atomic_load_explicit(&r->tail, memory_order_acquire);
+    return puts_until(r, mp__messages_between(head, tail) > MP__RING_MOST ? head : tail);
 }
 
 /* ---- invariants ------------------------------------------------------------------------------ */
