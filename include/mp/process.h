@@ -168,7 +168,11 @@ MP_API int mp_process_start(mp_process *p);
  */
 MP_API int mp_process_join(mp_process *p, double timeout);
 
-/* 1 from start until it has ended, else 0; MP_ESTATE for another's child; MP_EVALUE (closed). */
+/*
+ * 1 from start until it has ended, else 0; MP_ESTATE for another's child; MP_EVALUE (closed).  A
+ * child of the forkserver that did not end in order is 1, too, while that is stopped and has not
+ * told how it ended.
+ */
 MP_API int mp_process_is_alive(mp_process *p);
 
 /*
