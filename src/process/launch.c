@@ -26,9 +26,9 @@
 
 /*
  * Layout    the struct, then the attributes (attributes.h), what it runs in place of its target and
- *           what reads its arguments (an mp__funcref each), if there are any, then name, identity, parent's name, directory,
- *           temporary directory, each with its NUL, then the authkey and the pickle of the
- *           arguments, in a pair with the user's data if there are any
+ *           what reads its arguments (an mp__funcref each), if there are any, then name,
+ *           identity, parent's name, directory, temporary directory, each with its NUL, then the
+ *           authkey and the pickle of the arguments, in a pair with the user's data if there are any
  * Writers   the parent, before the hello is sent; it frees the block when it has the answer
  * Death     of the parent: the block is leaked in a heap that goes with its last process
  */
