@@ -318,6 +318,31 @@ test_joinable_queue_what_was_got_is_a_task_though_its_putter_is_stopped(void **s
     mp_assert_ok(mp_queue_free(q));
 }
 
+/* The same with a limit of bytes: what is counted for nothing is no more than what is there. */
+static void
+test_queue_full_of_bytes_is_told_though_a_putter_is_stopped(void **state)
+{
+    (void)state;
+    if (!step_possible()) {
+        skip();
+    }
+    mp_queue *q = made(mp_queue_new_with(0, &(mp_queue_options){.max_bytes = 100}));
+    uint64_t tail = atomic_load(&q->ring.tail);
+    struct step s;
+    step_begin(&s, NULL, put_one, q);
+    while (atomic_load(mp__record(mp__place_unit(tail))) == 0) {
+        assert_true(step_on(&s, 1));
+    }
+    assert_true(atomic_load(&q->ring.tail) == tail);
+    assert_next(q, 7);
+    assert_int_equal(mp_queue_empty(q), 1);
+    assert_int_equal(mp_queue_full(q), 0);
+    go_on(&s);
+    step_kill(&s);
+    assert_int_equal(mp_queue_full(q), 0);
+    mp_assert_ok(mp_queue_free(q));
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_queue_putter_stopped_inside_others_come_back_in_time),
     cmocka_unit_test(test_queue_getter_stopped_inside_others_come_back_in_time),
@@ -325,5 +350,6 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_queue_freed_while_a_watcher_looks_at_it),
     cmocka_unit_test(test_joinable_queue_join_is_not_ended_by_a_moment_before_it_began),
     cmocka_unit_test(test_joinable_queue_what_was_got_is_a_task_though_its_putter_is_stopped),
+    cmocka_unit_test(test_queue_full_of_bytes_is_told_though_a_putter_is_stopped),
 };
 MP_TEST_MAIN(tests)

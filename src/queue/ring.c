@@ -197,7 +197,8 @@ count(struct mp__ring *r, bool wait)
     for (;;) {
         uint64_t head = atomic_load_explicit(&r->head, memory_order_acquire);
         uint32_t returned = atomic_load_explicit(&r->returned, memory_order_acquire);
-        uint64_t bytes = atomic_load_explicit(&r->returned_bytes, memory_order_acquire);
+        uint64_t returned_bytes = atomic_load_explicit(&r->returned_bytes, memory_order_acquire);
+        uint64_t bytes = returned_bytes;
         uint64_t tail = atomic_load_explicit(&r->tail, memory_order_acquire);
         if (r->maxbytes) {
             bytes += mp__bytes_at(&r->put_bytes, tail) - mp__bytes_at(&r->got_bytes, head);
@@ -206,7 +207,10 @@ count(struct mp__ring *r, bool wait)
             atomic_load_explicit(&r->returned, memory_order_acquire) == returned &&
             (!r->maxbytes || atomic_load_explicit(&r->tail, memory_order_acquire) == tail)) {
             uint64_t n = mp__messages_between(head, tail);
-            n = n > MP__RING_MOST ? 0 : n; /* read before it was counted: -1 */
+            if (n > MP__RING_MOST) { /* got before it was counted: -1, and its bytes less than 0 */
+                n = 0;
+                bytes = returned_bytes;
+            }
             return (struct contents){(uint32_t)n + returned, bytes};
         }
     }
