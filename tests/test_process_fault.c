@@ -9,10 +9,14 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <ucontext.h>
 
+#include "heap/family.h"
 #include "helpers/process.h"
 #include "platform/platform.h"
+#include "process/crash.h"
 #include "process/launch.h"
+#include "step.h"
 
 /* Run body in a child of a plain fork: what it changes is its own. */
 static void
@@ -755,6 +759,100 @@ test_child_whose_answer_nobody_hears_does_not_run(void **state)
     mp_assert_ok(mp_free(ran));
 }
 
+/* ---- crashes ----------------------------------------------------------------------------------*/
+
+/* This process is a child of that ticket. */
+static void
+become_reporter(void *ticket)
+{
+    mp_process *self = mp_current_process();
+    self->owner = self->pid = getpid();
+    self->ticket = *(const uint64_t *)ticket;
+    mp__crash_watch(self, false);
+}
+
+/* What its handler does when it aborts. */
+static void
+write_report(void *arg)
+{
+    struct sigaction sa;
+    siginfo_t info = {.si_signo = SIGABRT, .si_code = SI_USER};
+    ucontext_t context;
+    (void)arg;
+    getcontext(&context);
+    sigaction(SIGABRT, NULL, &sa);
+    sa.sa_sigaction(SIGABRT, &info, &context);
+}
+
+static pid_t
+crash_as(uint64_t ticket)
+{
+    int status;
+    pid_t pid = fork();
+    if (pid == 0) {
+        setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+        become_reporter(&ticket);
+        raise(SIGFPE);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status));
+    return pid;
+}
+
+/* Their parent finds what one left. */
+static void
+assert_report(uint64_t ticket, int signal_number, pid_t pid)
+{
+    mp_process p = {.ticket = ticket, .exitcode = -signal_number};
+    mp__crash_collect(&p);
+    assert_non_null(p.crash);
+    assert_int_equal(p.crash->record.signal, signal_number);
+    assert_int_equal(p.crash->record.pid, pid);
+    mp__crash_free(p.crash);
+}
+
+/* Nobody has asked for the reports of many, when one more crashes and another is not done with its. */
+static void
+test_crash_reports_of_two_are_not_mixed_though_one_is_stopped(void **state)
+{
+    (void)state;
+    if (!step_possible()) {
+        skip();
+    }
+    struct mp__crash_table *t = (struct mp__crash_table *)(void *)mp__family->crashes;
+    uint64_t slow;
+    while ((slow = mp__crash_ticket()) % MP__CRASH_SLOTS != 0) {
+    }
+    for (size_t i = 0; i < MP__CRASH_SLOTS; i++) {
+        atomic_store(&t->slots[i].owner, 0);
+    }
+    t->slots[0].record.signal = 0;
+    struct step s;
+    step_begin(&s, become_reporter, write_report, &slow);
+    while (t->slots[0].record.signal == 0) {
+        assert_true(step_on(&s, 1));
+    }
+    for (size_t i = 1; i < MP__CRASH_SLOTS; i++) {
+        crash_as(mp__crash_ticket());
+    }
+    uint64_t other = mp__crash_ticket();
+    assert_int_equal(other % MP__CRASH_SLOTS, 0);
+    pid_t pid = crash_as(other);
+    while (t->slots[0].record.pid != s.pid) {
+        assert_true(step_on(&s, 1));
+    }
+    assert_report(other, SIGFPE, pid);
+    while (atomic_load(&t->slots[0].done) != slow) {
+        assert_true(step_on(&s, 1));
+    }
+    assert_report(slow, SIGABRT, s.pid);
+    step_kill(&s);
+    for (size_t i = 0; i < MP__CRASH_SLOTS; i++) {
+        atomic_store(&t->slots[i].owner, 0);
+    }
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_child_whose_answer_nobody_hears_does_not_run),
     cmocka_unit_test(test_forkserver_killed_its_child_finishes_and_is_waited_for),
@@ -776,6 +874,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_forkserver_without_descriptors_refuses_and_goes_on),
     cmocka_unit_test(test_start_without_processes_fails_and_works_later),
     cmocka_unit_test(test_parent_killed_amid_starts_leaves_the_family_working),
+    cmocka_unit_test(test_crash_reports_of_two_are_not_mixed_though_one_is_stopped),
 };
 
 int

@@ -82,16 +82,26 @@ claim(struct mp__crash_table *table, uint64_t ticket)
             return &table->slots[i];
         }
     }
-    /* All hold what nobody asked for yet: the one whose turn it is goes. */
-    struct mp__crash_slot *s = &table->slots[ticket % MP__CRASH_SLOTS];
-    atomic_store(&s->owner, ticket);
-    return s;
+    /* All hold what nobody asked for yet: the one whose turn it is goes, but none that is being written,
+       maybe slowly: its writer would go on in ours. */
+    for (size_t i = 0; i < MP__CRASH_SLOTS; i++) {
+        struct mp__crash_slot *s = &table->slots[(ticket + i) % MP__CRASH_SLOTS];
+        uint64_t owner = atomic_load(&s->owner);
+        if ((owner == 0 || atomic_load(&s->done) == owner) &&
+            atomic_compare_exchange_strong(&s->owner, &owner, ticket)) {
+            return s;
+        }
+    }
+    return NULL;
 }
 
 static void
 write_record(const mp_process *self, int signal_number, const siginfo_t *info, const void *context)
 {
     struct mp__crash_slot *s = claim(family_table(), self->ticket);
+    if (!s) {
+        return;
+    }
     struct mp__crash_record *r = &s->record;
     atomic_store(&s->done, 0);
     bool sent = info->si_code <= 0;

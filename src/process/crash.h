@@ -33,14 +33,14 @@ struct mp__crash_record {
  *
  * Layout    a counter of tickets, {ticket:56 | exit code:8} of those that ended in order, each at its
  *           ticket's place, then a few slots; many crashes that nobody looks for need no more
- * Writers   owner: the process that crashes, by CAS from 0, or over a slot's head when none is free;
- *           0: its parent, which found it.  The record: its owner.  An end: the process, when nothing
- *           but its _exit() is left to do
+ * Writers   owner: the process that crashes, by CAS from 0, or of a slot that is done when none is
+ *           free; 0: its parent, which found it.  The record: its owner.  An end: the process, when
+ *           nothing but its _exit() is left to do
  * Commit    done, with the owner's ticket, after the record
  * Waiting   none
  * Death     of the owner, which is what it is for: what is not done is not believed.  Of the parent:
- *           the slot is taken by a later crash.  Of a process between its end's store and its _exit(),
- *           by a signal: it has ended with that code, for it had done all it was to do
+ *           the slot, if it is done, is taken by a later crash.  Of a process between its end's store
+ *           and its _exit(), by a signal: it has ended with that code, for it had done all it was to do
  * Fork      a child of a plain fork() of a child has its handler, and leaves no record
  * Always    a ticket is one process's for ever.  An end is believed of one that is dead; if a later
  *           ticket's is at its place, the server's word is waited for, as for those that told none
