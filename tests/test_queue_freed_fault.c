@@ -5,8 +5,10 @@
  */
 #include "helpers/queue.h"
 
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 
+#include "heap/waits.h"
 #include "queue/queue.h"
 #include "step.h"
 
@@ -208,11 +210,127 @@ test_queue_freed_while_putters_of_big_messages_wait_for_their_turn(void **state)
     freed_at_put_lock(put_big_one);
 }
 
+/* ---- awake ------------------------------------------------------------------------------------- */
+
+static void
+get_in_time(void *queue)
+{
+    mp_child_code(get_one(queue, LONG), MP_EVALUE);
+}
+
+static void
+put_in_time(void *queue)
+{
+    mp_child_code(put_one(queue, LONG), MP_EVALUE);
+}
+
+static void
+join_in_time(void *queue)
+{
+    mp_child_code(mp_joinable_queue_join(queue, LONG), MP_EVALUE);
+}
+
+/* Its first wait is a longer way. */
+static void
+wait_before(void *queue)
+{
+    (void)mp_joinable_queue_join(queue, 0.001);
+}
+
+/* Who waits is held anywhere between two sleeps, and goes on when another has begun to free it. */
+static void
+freed_while_awake(void (*wait)(void *), size_t waiters)
+{
+    if (!step_possible()) {
+        skip();
+    }
+    struct note *n = note_new();
+    for (long at = 0; at < 600; at += 23) {
+        int status;
+        mp_queue *q = made(mp_joinable_queue_new(1));
+        mp_assert_ok(mp_queue_put(q, 1, 0)); /* a task */
+        if (wait == get_in_time) {
+            assert_next(q, 1);
+        }
+        struct step s;
+        step_begin(&s, wait_before, wait, q);
+        while (atomic_load((_Atomic uint32_t *)(void *)((char *)q + waiters)) == 0) {
+            assert_true(step_on(&s, 1));
+        }
+        assert_true(step_on(&s, at));
+        atomic_store(&n->go, 0);
+        pid_t freer = start_freer(q, n);
+        wait_until_asleep(freer, 3);
+        assert_int_equal(ptrace(PTRACE_CONT, s.pid, NULL, NULL), 0);
+        assert_int_equal(waitpid(s.pid, &status, WUNTRACED), s.pid);
+        assert_true(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP); /* it is at its end */
+        step_kill(&s);
+        atomic_store(&n->go, 1);
+        assert_int_equal(exit_code(freer), 0);
+    }
+    mp_free(n);
+}
+
+static void
+test_queue_freed_while_a_getter_is_awake(void **state)
+{
+    (void)state;
+    freed_while_awake(get_in_time, offsetof(mp_queue, ring.get_waiters));
+}
+
+static void
+test_queue_freed_while_a_putter_is_awake(void **state)
+{
+    (void)state;
+    freed_while_awake(put_in_time, offsetof(mp_queue, ring.put_waiters));
+}
+
+static void
+test_queue_freed_while_a_joiner_is_awake(void **state)
+{
+    (void)state;
+    freed_while_awake(join_in_time, offsetof(mp_queue, join_waiters));
+}
+
+/* One that does not go on is not waited for, and where it writes then is nobody's. */
+static void
+test_queue_freed_while_a_getter_is_stopped(void **state)
+{
+    (void)state;
+    int status;
+    if (!step_possible()) {
+        skip();
+    }
+    mp_queue *q = made(mp_queue_new(0));
+    struct step s;
+    step_begin(&s, NULL, get_in_time, q);
+    while (atomic_load(&q->ring.get_waiters) == 0) {
+        assert_true(step_on(&s, 1));
+    }
+    while (!mp__waits_for(q) || atomic_load(&q->ring.get_lock.word) != 0) {
+        assert_true(step_on(&s, 1));
+    }
+    double since = mp_test_now();
+    mp_assert_ok(mp_queue_free(q));
+    took(since, 1.9, 2 + STALL);
+    mp_assert_code(mp_queue_shutdown(q, false), MP_EVALUE);
+    assert_true(mp__heap_block_size(q) >= sizeof *q);
+    assert_int_equal(ptrace(PTRACE_CONT, s.pid, NULL, NULL), 0);
+    assert_int_equal(waitpid(s.pid, &status, WUNTRACED), s.pid);
+    assert_true(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP); /* it is at its end */
+    step_kill(&s);
+    assert_true(mp__heap_free_from(&q->block, q, NULL));
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_queue_freed_while_getters_wait_for_their_turn),
     cmocka_unit_test(test_queue_freed_while_batches_are_waited_for),
     cmocka_unit_test(test_queue_freed_while_peekers_wait_for_their_turn),
     cmocka_unit_test(test_queue_freed_while_putters_wait_for_their_turn),
     cmocka_unit_test(test_queue_freed_while_putters_of_big_messages_wait_for_their_turn),
+    cmocka_unit_test(test_queue_freed_while_a_getter_is_awake),
+    cmocka_unit_test(test_queue_freed_while_a_putter_is_awake),
+    cmocka_unit_test(test_queue_freed_while_a_joiner_is_awake),
+    cmocka_unit_test(test_queue_freed_while_a_getter_is_stopped),
 };
 MP_TEST_MAIN(tests)

@@ -209,6 +209,25 @@ read_pair(struct mp__waits_pair *p, mp__ident self, struct mp__wait *ret)
     return true;
 }
 
+bool
+mp__waits_for(const void *object)
+{
+    uint64_t place = ((uint64_t)(uintptr_t)object - mp__family->base) / OBJECT_UNIT;
+    uint32_t high = atomic_load(&mp__family->members_high);
+    for (uint32_t i = 0; i < high; i++) {
+        for (unsigned k = 0; is_ready(i) && k < MP__WAITS_PAIRS; k++) {
+            struct mp__waits_pair *p = &slot_of(i)->pair[k];
+            uint64_t who = atomic_load_explicit(&p->who, memory_order_acquire);
+            uint64_t what = atomic_load_explicit(&p->what, memory_order_acquire);
+            if (what != 0 && what >> SINCE_BITS == place &&
+                !mp__member_dead((mp__ident)(who >> 32))) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 size_t
 mp__waits_each(void (*tell)(void *ctx, const struct mp__wait *wait), void *ctx)
 {

@@ -24,6 +24,7 @@
 #define MP_HEAP_WAITS_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -58,6 +59,9 @@ struct mp__wait {
     uint32_t tag;       /* enum mp__tag of the object now; 0: freed */
     int64_t since;      /* ns on the monotonic clock, to 5 ms */
 };
+
+/* Whether a thread of a live process is noted as waiting for it: for who frees it. */
+bool mp__waits_for(const void *object);
 
 /*
  * Tell each thread of the family that waits, without stopping any.  Returns how many more there

@@ -146,18 +146,33 @@ mp__ring_gone(void)
     return mp__error(MP_EVALUE, "the queue was freed while somebody waited");
 }
 
+/*
+ * From before the lock is let go until it is had again, or the ring is left: who frees the queue waits
+ * for those who are noted, for one that is awake, or stopped, may be about to write in it.
+ */
+static void
+note_wait(const struct visit *v)
+{
+    if (v->object) {
+        mp__waiting(v->object);
+    }
+}
+
+static int
+wait_over(const struct visit *v, int status)
+{
+    if (v->object) {
+        mp__waiting_done();
+    }
+    return status;
+}
+
 /* Sleep for a slice, and leave.  0; MP_ETIMEOUT: the deadline has passed; MP_EVALUE: freed. */
 static int
 sleep_once(const struct visit *v, struct mp__ring *r, _Atomic uint32_t *waiters,
            _Atomic uint32_t *event, uint32_t seen, mp__deadline until)
 {
-    if (v->object) {
-        mp__waiting(v->object);
-    }
     bool late = mp__park(event, seen, until);
-    if (v->object) {
-        mp__waiting_done();
-    }
     if (is_gone(v, r)) {
         return mp__ring_gone();
     }
@@ -201,9 +216,10 @@ mp__ring_await(struct mp__ring *r, const struct mp__cursor *c, mp__deadline unti
         return 0;
     }
     struct visit v = begin_visit(r);
+    note_wait(&v);
     mp__ring_unlock_get(r);
     if (big && is_gone(&v, r)) {
-        return mp__ring_gone();
+        return wait_over(&v, mp__ring_gone());
     }
     if (big) {
         mp__ring_shrink(r);
@@ -211,7 +227,7 @@ mp__ring_await(struct mp__ring *r, const struct mp__cursor *c, mp__deadline unti
     int64_t began = mp__plat_now();
     int status = sleep_once(&v, r, &r->get_waiters, &r->get_event, seen, until);
     if (status == MP_EVALUE) {
-        return status;
+        return wait_over(&v, status);
     }
     mp__slot_look(r);
     if (mp__messages_between(atomic_load_explicit(&r->head, memory_order_relaxed),
@@ -219,7 +235,7 @@ mp__ring_await(struct mp__ring *r, const struct mp__cursor *c, mp__deadline unti
         mp__ring_trim_after_run(r, 0); /* it slept for nothing */
         mp__ring_flow_ends(r);
     }
-    int locked = mp__ring_lock_get_until(r, until);
+    int locked = wait_over(&v, mp__ring_lock_get_until(r, until));
     if (locked < 0) {
         return locked;
     }
@@ -258,25 +274,26 @@ mp__ring_await_room(struct mp__ring *r, mp__deadline until)
     uint32_t seen = atomic_load_explicit(&r->put_event, memory_order_acquire);
     uint32_t looks = MP__SPINS + r->put_awake.looks;
     struct visit v = begin_visit(r);
+    note_wait(&v);
     mp__ring_unlock_put(r);
     bool soon = room_comes_soon(r, head, returned, looks);
     if (is_gone(&v, r)) {
-        return mp__ring_gone();
+        return wait_over(&v, mp__ring_gone());
     }
     if (soon) {
-        return mp__ring_lock_put_until(r, until);
+        return wait_over(&v, mp__ring_lock_put_until(r, until));
     }
     mp__park_register(&r->put_waiters);
     if (changed(r, head, returned)) {
         mp__park_leave(&r->put_waiters, &r->put_event, seen);
-        return mp__ring_lock_put_until(r, until);
+        return wait_over(&v, mp__ring_lock_put_until(r, until));
     }
     int64_t began = mp__plat_now();
     int status = sleep_once(&v, r, &r->put_waiters, &r->put_event, seen, until);
     if (status == MP_EVALUE) {
-        return status;
+        return wait_over(&v, status);
     }
-    int locked = mp__ring_lock_put_until(r, until);
+    int locked = wait_over(&v, mp__ring_lock_put_until(r, until));
     if (locked < 0) {
         return locked;
     }

@@ -207,11 +207,12 @@ mp_joinable_queue_join(mp_queue *q, double timeout)
         slept = sleep_once(q, from, until);
         over = slept != FREED && none_since(q, from);
     }
-    mp__waiting_done();
+    uint64_t left = over || slept == FREED ? 0 : unfinished(q, &from);
+    mp__waiting_done(); /* last: who frees it waits for us */
     if (slept == FREED) {
         return mp__error(MP_EVALUE, "mp_joinable_queue_join: the queue was freed meanwhile");
     }
     return over ? 0
                 : mp__error(MP_ETIMEOUT, "mp_joinable_queue_join: %llu tasks are not done yet",
-                            (unsigned long long)unfinished(q, &from));
+                            (unsigned long long)left);
 }

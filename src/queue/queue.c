@@ -3,14 +3,19 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/error.h"
 #include "heap/family.h"
+#include "heap/waits.h"
 #include "object/object.h"
 #include "sync/handles.h"
 
 #undef mp_queue_put
 #undef mp_queue_put_nowait
+
+/* So long those who wait in calls of a queue that is freed may take to leave them. */
+#define LEAVING (2 * MP__S)
 
 /* ---- making ---------------------------------------------------------------------------------- */
 
@@ -77,6 +82,26 @@ mp_context_queue(const mp_context *ctx, int64_t maxsize)
     return mp__queue_new(MP__QUEUE_PLAIN, maxsize, NULL, "mp_context_queue");
 }
 
+/*
+ * Who waited in one of its calls when queue.free.begin came leaves without a look at what is freed
+ * after this.  False: one does not, for it is stopped between two sleeps.
+ */
+static bool
+all_have_left(mp_queue *q)
+{
+    const struct timespec nap = {.tv_nsec = MP__MS / 10};
+    mp__deadline until = mp__plat_now() + LEAVING;
+    mp__ring_wake(&q->ring);
+    mp__joinable_freed(q);
+    while (mp__waits_for(q)) {
+        if (mp__deadline_passed(until)) {
+            return false;
+        }
+        nanosleep(&nap, NULL);
+    }
+    return true;
+}
+
 int
 mp_queue_free(mp_queue *q)
 {
@@ -92,10 +117,13 @@ mp_queue_free(mp_queue *q)
         mp__ring_watched(&q->ring); /* in other processes, too */
     }
     mp__queue_forget_closed(q);
+    bool left = all_have_left(q);
     if (atomic_load(&q->ring.first)) { /* else one that died in here had come so far */
         mp__ring_done(&q->ring);
     }
-    mp__joinable_freed(q);
+    if (!left) {
+        return 0; /* its own block stays, for who is stopped and will write in it when he goes on */
+    }
     return mp__heap_free_from(&q->block, q, NULL) /* queue.free.commit */
                ? 0
                : mp__error(MP_EVALUE, "mp_queue_free: freed by another meanwhile");

@@ -120,6 +120,16 @@ mp__ring_freed(struct mp__ring *r)
 }
 
 void
+mp__ring_wake(struct mp__ring *r)
+{
+    mp__park_wake_all(&r->put_waiters, &r->put_event);
+    mp__park_wake_all(&r->get_waiters, &r->get_event);
+    /* Those who wait for their turn see that it is freed before they take the lock. */
+    mp__plat_wake(mp__park_half(&r->put_lock.word), INT_MAX);
+    mp__plat_wake(mp__park_half(&r->get_lock.word), INT_MAX);
+}
+
+void
 mp__ring_done(struct mp__ring *r)
 {
     mp__ring_freed(r);
@@ -139,11 +149,7 @@ mp__ring_done(struct mp__ring *r)
     for (struct mp__segment *s; (s = mp__segment_in(&r->first)) != NULL;) {
         mp__heap_free_from(&r->first, s, mp__segment_in(&s->next));
     }
-    mp__park_wake_all(&r->put_waiters, &r->put_event);
-    mp__park_wake_all(&r->get_waiters, &r->get_event);
-    /* Those who wait for their turn see that it is freed before they take the lock. */
-    mp__plat_wake(mp__park_half(&r->put_lock.word), INT_MAX);
-    mp__plat_wake(mp__park_half(&r->get_lock.word), INT_MAX);
+    mp__ring_wake(r);
 }
 
 /* ---- counting -------------------------------------------------------------------------------- */

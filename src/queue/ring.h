@@ -144,6 +144,9 @@ int mp__ring_init(struct mp__ring *r, uint32_t maxsize, uint64_t maxbytes);
 /* It is to be freed: who waits for something of it, or for his turn, leaves with MP_EVALUE. */
 void mp__ring_freed(struct mp__ring *r);
 
+/* All who sleep in its calls look whether it is. */
+void mp__ring_wake(struct mp__ring *r);
+
 /* Free all that it holds, also what dead processes held.  Nobody may use the ring any more. */
 void mp__ring_done(struct mp__ring *r);
 
