@@ -759,6 +759,41 @@ test_child_whose_answer_nobody_hears_does_not_run(void **state)
     mp_assert_ok(mp_free(ran));
 }
 
+/* ---- a parent that is stopped ------------------------------------------------------------------*/
+
+static void
+await_word(void *pipe)
+{
+    mp__launch_patience = MP__S / 2;
+    mp_child_ok(mp__spawn_await_word(((int *)pipe)[0], getppid(), -1));
+}
+
+/* A parent has looked for its child's answer in vain, and is stopped for longer than it waits. */
+static void
+test_answer_is_heard_though_the_parent_was_stopped_for_long(void **state)
+{
+    (void)state;
+    int fds[2];
+    if (!step_possible()) {
+        skip();
+    }
+    assert_int_equal(pipe(fds), 0);
+    struct step s;
+    step_begin(&s, NULL, await_word, fds);
+    double before;
+    do {
+        before = mp_test_now();
+        assert_true(step_on(&s, 1));
+    } while (mp_test_now() - before < 0.15); /* a look for 0.2 s */
+    assert_int_equal(write(fds[1], "", 1), 1);
+    nanosleep(&(struct timespec){.tv_nsec = 600000000}, NULL);
+    while (step_on(&s, 1)) {
+    }
+    step_kill(&s);
+    close(fds[0]);
+    close(fds[1]);
+}
+
 /* ---- crashes ----------------------------------------------------------------------------------*/
 
 /* This process is a child of that ticket. */
@@ -874,6 +909,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_forkserver_without_descriptors_refuses_and_goes_on),
     cmocka_unit_test(test_start_without_processes_fails_and_works_later),
     cmocka_unit_test(test_parent_killed_amid_starts_leaves_the_family_working),
+    cmocka_unit_test(test_answer_is_heard_though_the_parent_was_stopped_for_long),
     cmocka_unit_test(test_crash_reports_of_two_are_not_mixed_though_one_is_stopped),
 };
 

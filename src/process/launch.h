@@ -107,7 +107,12 @@ int mp__launch_read(int fd, struct mp__answer *ret); /* the same when something 
 int mp__launch_answer(int fd, int status);
 
 /* How long a child may take from exec to mp_freeze_support(). */
+#if defined MP_TESTING
+extern int64_t mp__launch_patience; /* for tests that cannot wait for so long */
+#define MP__LAUNCH_PATIENCE mp__launch_patience
+#else
 #define MP__LAUNCH_PATIENCE (60 * MP__S)
+#endif
 
 /* popen_spawn.c: whether it can work at all: 0 or an error with text. */
 int mp__spawn_possible(void);

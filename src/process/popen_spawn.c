@@ -222,13 +222,22 @@ sooner(mp__deadline until)
     return nudge < until ? nudge : until;
 }
 
+#if defined MP_TESTING
+int64_t mp__launch_patience = 60 * MP__S;
+#endif
+
 int
 mp__spawn_await_word(int fd, pid_t pid, int pidfd)
 {
     mp__deadline until = mp__plat_now() + MP__LAUNCH_PATIENCE;
-    int status;
-    while ((status = mp__plat_poll_in(fd, sooner(until))) == 0 && !mp__deadline_passed(until)) {
-        mp__plat_signal(pid, pidfd, SIGCONT);
+    int status = 0;
+    /* The last look comes after that time: we may have been stopped since the one before. */
+    for (bool last = false; status == 0 && !last;) {
+        last = mp__deadline_passed(until);
+        status = mp__plat_poll_in(fd, sooner(until));
+        if (status == 0 && !last) {
+            mp__plat_signal(pid, pidfd, SIGCONT);
+        }
     }
     if (status < 0) {
         return mp__error_os(-status, "mp_process_start: waiting for an answer");
