@@ -207,7 +207,15 @@ offer(int sock, const sigset_t *inherited, bool asked)
         struct mp__hello hello = {.magic = MP__HELLO_MAGIC, .kind = MP__HELLO_OFFER};
         hello.pid = pid;
         hello.number = offered;
-        mp__plat_send_fds(sock, &hello, sizeof hello, fds, count);
+        int status = mp__plat_send_fds(sock, &hello, sizeof hello, fds, count);
+        if (pid > 0 &&
+            status < 0) { /* the system passes no descriptors now: nobody has that spare */
+            pid = hello.pid = status;
+            hello.number = --offered;
+            if (asked) {
+                mp__plat_send_fds(sock, &hello, sizeof hello, NULL, 0);
+            }
+        }
     }
     while (count > 0) {
         close(fds[--count]);
