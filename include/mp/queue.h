@@ -87,8 +87,8 @@ MP_API mp_queue *mp_context_simple_queue(const mp_context *ctx);
 
 /*
  * Give it, its messages and all loans of it back; nobody may use it any more, nor what it lent.
- * Who sleeps in one of its calls, in whatever process, comes back with MP_EVALUE; it is waited for, but
- * for one that is stopped, two seconds at most.
+ * Who sleeps in one of its calls, in whatever process, comes back with MP_EVALUE, and is waited for:
+ * two seconds at most, for it may be stopped.
  * NULL is fine; MP_EVALUE.  A process killed in here has freed it, or somebody else may still do so.
  */
 MP_API int mp_queue_free(mp_queue *q);

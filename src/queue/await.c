@@ -147,8 +147,8 @@ mp__ring_gone(void)
 }
 
 /*
- * From before the lock is let go until it is had again, or the ring is left: who frees the queue waits
- * for those who are noted, for one that is awake, or stopped, may be about to write in it.
+ * From before the lock is let go until it is had again, or the ring is left: who frees the queue
+ * waits for those who are noted, for one that is awake, or stopped, may be about to write in it.
  */
 static void
 note_wait(const struct visit *v)

@@ -13,8 +13,9 @@
  *           queue.free.begin           the store of 0 in ring.serial: who sleeps in its calls leaves
  *           queue.free.commit          that of the heap's step in which its block is freed, and
  *                                      `block` is NULL
- * Waiting   joiners sleep on join_event, in slices.  Who frees it waits until nobody is noted as waiting
- *           for it (heap/waits.h), for 2 s; then its block is not freed, but what hangs on it is
+ * Waiting   joiners sleep on join_event, in slices.  Who frees it waits until nobody is noted as
+ *           waiting for it (heap/waits.h), for 2 s; then its block is not freed, but what hangs on
+ *           it is
  * Death     Unfinished tasks are the messages ever put less `done`: put commits both by one store, so
  *           nobody dies between them.  Who dies after queue.joinable.task_done has not stored
  *           none_at nor woken anybody: joiners see it at their slices' ends.
