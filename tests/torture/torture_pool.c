@@ -177,11 +177,11 @@ use(mp_pool *pool, const struct world *w)
 {
     int results[ITEMS], one = 0, none;
     mp_child_ok(mp_pool_map_array(pool, tell_pid, &one, sizeof one, &none, sizeof none, 1, NULL));
-    mp_child_ok(mp_event_wait(shared->go, LONG));
+    mp_child_ok(mp_event_wait(shared->go, MP_FOREVER)); /* the victim is led slowly */
     int status = map(pool, w, 0, results);
     shared->mapped_at = mp_test_now();
     shared->mapped = true;
-    mp_event_wait(shared->dead, LONG);
+    mp_child_ok(mp_event_wait(shared->dead, MP_FOREVER));
     enum verdict v = judge(w, 0, status, results);
     if (v == RIGHT) {
         status = map(pool, w, ITEMS, results);
