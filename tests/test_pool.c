@@ -1,5 +1,6 @@
 /* test_pool.c: mp_pool from outside: maps of values and of C data, errors, and the pool's life. */
 #include "helpers/pool.h"
+#include "helpers/process.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -7,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 /* ---- help ------------------------------------------------------------------------------------ */
@@ -442,6 +442,14 @@ test_pool_closed_or_freed_takes_no_work(void **state)
     }
 }
 
+static int
+tell_pid(const void *in, void *out)
+{
+    (void)in;
+    *(pid_t *)out = getpid();
+    return 0;
+}
+
 static void
 test_pool_close_is_not_kept_waiting(void **state)
 {
@@ -451,8 +459,11 @@ test_pool_close_is_not_kept_waiting(void **state)
     for (int i = 0; i < POOLS; i++) {
         mp_pool *pool = new_pool(1);
         struct echo echo;
-        assert_works(pool);
-        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL); /* the worker sleeps by now */
+        int x = 0;
+        pid_t worker;
+        mp_assert_ok(
+            mp_pool_map_array(pool, tell_pid, &x, sizeof x, &worker, sizeof worker, 1, NULL));
+        wait_until_asleep(worker, 2);
         double start = mp_test_now();
         end_pool(pool);
         slow += mp_test_now() - start > 0.04; /* as when it sleeps for its slice */

@@ -761,10 +761,12 @@ test_child_whose_answer_nobody_hears_does_not_run(void **state)
 
 /* ---- a parent that is stopped ------------------------------------------------------------------*/
 
+#define PATIENCE_OF_IT 3.0 /* so long it waits: much longer than to be led there */
+
 static void
 await_word(void *pipe)
 {
-    mp__launch_patience = MP__S / 2;
+    mp__launch_patience = (int64_t)(PATIENCE_OF_IT * MP__S);
     mp_child_ok(mp__spawn_await_word(((int *)pipe)[0], getppid(), -1));
 }
 
@@ -786,7 +788,9 @@ test_answer_is_heard_though_the_parent_was_stopped_for_long(void **state)
         assert_true(step_on(&s, 1));
     } while (mp_test_now() - before < 0.15); /* a look for 0.2 s */
     assert_int_equal(write(fds[1], "", 1), 1);
-    nanosleep(&(struct timespec){.tv_nsec = 600000000}, NULL);
+    for (double over = mp_test_now() + PATIENCE_OF_IT; mp_test_now() < over;) {
+        nap(); /* it stands still meanwhile: that is what it is about */
+    }
     while (step_on(&s, 1)) {
     }
     step_kill(&s);

@@ -160,8 +160,9 @@ mp__waiting(const void *object)
     }
     uint64_t place = ((uint64_t)(uintptr_t)object - mp__family->base) / OBJECT_UNIT;
     uint64_t since = (uint64_t)mp__plat_now() >> SINCE_NS & SINCE_MASK;
-    /* heap.waits.begin */
-    atomic_store_explicit(&mine.pair->what, place << SINCE_BITS | since, memory_order_release);
+    /* heap.waits.begin; in one order with what who waits then reads of the object: see
+       mp__waits_for() */
+    atomic_store_explicit(&mine.pair->what, place << SINCE_BITS | since, memory_order_seq_cst);
 }
 
 void
@@ -218,7 +219,7 @@ mp__waits_for(const void *object)
         for (unsigned k = 0; is_ready(i) && k < MP__WAITS_PAIRS; k++) {
             struct mp__waits_pair *p = &slot_of(i)->pair[k];
             uint64_t who = atomic_load_explicit(&p->who, memory_order_acquire);
-            uint64_t what = atomic_load_explicit(&p->what, memory_order_acquire);
+            uint64_t what = atomic_load_explicit(&p->what, memory_order_seq_cst);
             if (what != 0 && what >> SINCE_BITS == place &&
                 !mp__member_dead((mp__ident)(who >> 32))) {
                 return true;

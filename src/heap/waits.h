@@ -60,7 +60,11 @@ struct mp__wait {
     int64_t since;      /* ns on the monotonic clock, to 5 ms */
 };
 
-/* Whether a thread of a live process is noted as waiting for it: for who frees it. */
+/*
+ * Whether a thread of a live process is noted as waiting for it: for who frees it, after a seq_cst
+ * store that says so.  Who waits reads that seq_cst after mp__waiting(): then either he sees the
+ * store, or is seen here.
+ */
 bool mp__waits_for(const void *object);
 
 /*

@@ -139,7 +139,7 @@ stop(void)
         mp__forkserver_lock();
         kill_server();
         mp__forkserver_unlock();
-        mp__spawn_await_end(server, server_pidfd, MP__NEVER, &code);
+        mp__spawn_await_end(server, server_pidfd, mp__plat_now() + MP__LAUNCH_PATIENCE, &code);
     }
     mp__forkserver_lock();
     close_one(&lifeline);

@@ -137,7 +137,7 @@ static bool
 is_gone(const struct visit *v, const struct mp__ring *r)
 {
     return v->object && (v->serial == 0 || r->object != v->object ||
-                         atomic_load_explicit(&r->serial, memory_order_acquire) != v->serial);
+                         atomic_load_explicit(&r->serial, memory_order_seq_cst) != v->serial);
 }
 
 int

@@ -97,7 +97,7 @@ all_have_left(mp_queue *q)
         if (mp__deadline_passed(until)) {
             return false;
         }
-        nanosleep(&nap, NULL);
+        nanosleep(&nap, NULL); /* no event: what they could signal by is what goes */
     }
     return true;
 }
