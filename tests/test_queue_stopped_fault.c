@@ -293,6 +293,17 @@ test_joinable_queue_join_is_not_ended_by_a_moment_before_it_began(void **state)
 
 /* A putter is stopped as its message can just be got, and is not counted yet. */
 static void
+stop_putter_uncounted(struct step *s, mp_queue *q)
+{
+    uint64_t tail = atomic_load(&q->ring.tail);
+    step_begin(s, NULL, put_one, q);
+    while (atomic_load(mp__record(mp__place_unit(tail))) == 0) {
+        assert_true(step_on(s, 1));
+    }
+    assert_true(atomic_load(&q->ring.tail) == tail);
+}
+
+static void
 test_joinable_queue_what_was_got_is_a_task_though_its_putter_is_stopped(void **state)
 {
     (void)state;
@@ -300,13 +311,8 @@ test_joinable_queue_what_was_got_is_a_task_though_its_putter_is_stopped(void **s
         skip();
     }
     mp_queue *q = made(mp_joinable_queue_new(0));
-    uint64_t tail = atomic_load(&q->ring.tail);
     struct step s;
-    step_begin(&s, NULL, put_one, q);
-    while (atomic_load(mp__record(mp__place_unit(tail))) == 0) {
-        assert_true(step_on(&s, 1));
-    }
-    assert_true(atomic_load(&q->ring.tail) == tail);
+    stop_putter_uncounted(&s, q);
     assert_next(q, 7);
     mp_assert_code(mp_joinable_queue_join(q, 0), MP_ETIMEOUT);
     mp_assert_ok(mp_joinable_queue_task_done(q));
@@ -327,13 +333,8 @@ test_queue_full_of_bytes_is_told_though_a_putter_is_stopped(void **state)
         skip();
     }
     mp_queue *q = made(mp_queue_new_with(0, &(mp_queue_options){.max_bytes = 100}));
-    uint64_t tail = atomic_load(&q->ring.tail);
     struct step s;
-    step_begin(&s, NULL, put_one, q);
-    while (atomic_load(mp__record(mp__place_unit(tail))) == 0) {
-        assert_true(step_on(&s, 1));
-    }
-    assert_true(atomic_load(&q->ring.tail) == tail);
+    stop_putter_uncounted(&s, q);
     assert_next(q, 7);
     assert_int_equal(mp_queue_empty(q), 1);
     assert_int_equal(mp_queue_full(q), 0);
